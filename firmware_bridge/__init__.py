@@ -1,0 +1,1 @@
+"""Talks to device firmware: radios, device profiles, pairing, firmware update, virtual devices."""
