@@ -1,0 +1,1 @@
+"""Device profiles: one family a file, pure; bytes to readings."""
