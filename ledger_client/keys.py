@@ -138,27 +138,11 @@ class SigningKey:
 def create_key(path: Path) -> SigningKey:
     """Make a key and its file, readable by us alone, durable before it is returned.
 
-    The file appears whole or not at all, and never in place of another.
-
     Raises:
         LocalError: there is a file of that name already, or it cannot be written.
     """
     key = SigningKey.generate()
-    fresh = path.with_name(f".{path.name}.new")
-    try:
-        fresh.unlink(missing_ok=True)  # what a crash half way left
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(key.file_bytes())
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(fresh, path)
-        fresh.unlink()
-        _sync_directory(path.parent)
-    except FileExistsError as error:
-        raise LocalError(f"{path}: there is a key already; it is never overwritten") from error
-    except OSError as error:
-        raise LocalError(f"{path}: cannot write a key file: {error.strerror}") from error
+    _create_file(path, key.file_bytes())
     return key
 
 
@@ -168,17 +152,7 @@ def read_key(path: Path) -> SigningKey:
     Raises:
         LocalError: missing, readable by others, or damaged.
     """
-    try:
-        with path.open("rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            if mode & 0o077:
-                raise LocalError(
-                    f"{path}: expected a key file for its owner alone, got mode {mode:04o}; "
-                    f"run: chmod 600 {path}"
-                )
-            data = file.read(_KEY_FILE_BYTES_MAX)
-    except OSError as error:
-        raise LocalError(f"{path}: cannot read the key file: {error.strerror}") from error
+    data = _read_file(path)
     try:
         seed = shapes.mapping(cbor.decode(data), "key file").get(-4)
         key = SigningKey(shapes.octets(seed, "private part", KEY_BYTES))
@@ -187,6 +161,59 @@ def read_key(path: Path) -> SigningKey:
     if key.file_bytes() != data:
         raise LocalError(f"{path}: the key file contradicts itself; restore it from a copy")
     return key
+
+
+def create_secret(path: Path) -> bytes:
+    """Make 32 random bytes and their file; as `create_key` otherwise."""
+    secret = os.urandom(KEY_BYTES)
+    _create_file(path, cbor.encode({1: 4, -1: secret}))
+    return secret
+
+
+def read_secret(path: Path) -> bytes:
+    """The 32 bytes in a file that `create_secret` made: a symmetric COSE_Key (RFC 9053 6.2).
+
+    Raises:
+        LocalError: missing, readable by others, or damaged.
+    """
+    try:
+        pairs = shapes.mapping(cbor.decode(_read_file(path)), "secret file")
+        return shapes.octets(pairs.get(-1), "secret", KEY_BYTES)
+    except EncodingError as error:
+        raise LocalError(f"{path}: the secret file is damaged; restore it from a copy") from error
+
+
+def _create_file(path: Path, data: bytes) -> None:
+    """The file appears whole or not at all, and never in place of another."""
+    fresh = path.with_name(f".{path.name}.new")
+    try:
+        fresh.unlink(missing_ok=True)  # what a crash half way left
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(fresh, path)
+        fresh.unlink()
+        _sync_directory(path.parent)
+    except FileExistsError as error:
+        raise LocalError(f"{path}: there is a key already; it is never overwritten") from error
+    except OSError as error:
+        raise LocalError(f"{path}: cannot write a key file: {error.strerror}") from error
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            if mode & 0o077:
+                raise LocalError(
+                    f"{path}: expected a key file for its owner alone, got mode {mode:04o}; "
+                    f"run: chmod 600 {path}"
+                )
+            return file.read(_KEY_FILE_BYTES_MAX)
+    except OSError as error:
+        raise LocalError(f"{path}: cannot read the key file: {error.strerror}") from error
 
 
 def _sync_directory(path: Path) -> None:

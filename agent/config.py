@@ -1,0 +1,194 @@
+"""The whole configuration as typed structs, read from one TOML file. See configs/ for examples.
+
+Every limit of the running gateway is here, named `_max`, with its unit before that.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+Seconds = Annotated[float, Meta(gt=0, le=86_400 * 30)]
+Bytes = Annotated[int, Meta(ge=1 << 16, le=1 << 44)]
+Port = Annotated[int, Meta(ge=0, le=65_535)]
+Money = Annotated[int, Meta(ge=0, le=1 << 62)]
+Alias = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
+Address = Annotated[str, Meta(pattern=r"^([0-9A-F]{2}:){5}[0-9A-F]{2}$")]
+Key128 = Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{32}$")]
+
+
+class ConfigError(Exception):
+    """The configuration names something that is not so: the key, what was expected, what came."""
+
+
+class Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A table of the file: a key that it does not know is an error."""
+
+
+class Gateway(Strict, frozen=True):
+    """Who this box is and where it keeps its keys, log and journal."""
+
+    home: str
+    alias: Alias = "gateway"
+    demo: bool = False
+    log_level: Literal["debug", "info", "warning"] = "info"
+
+
+class Radio(Strict, frozen=True):
+    """Which radio to listen with, and how much may wait behind it.
+
+    `auto` takes BlueZ where an adapter answers and never the virtual radio.
+    """
+
+    kind: Literal["auto", "bluez", "virtual", "replay"] = "auto"
+    adapter: str = "hci0"
+    connections_max: Annotated[int, Meta(ge=1, le=64)] = 8
+    packets_max: Count = 10_000
+    scanner_silence_max_s: Seconds = 90.0
+    replay_file: str = ""
+    replay_as_fast_as_possible: bool = False
+
+
+class Admission(Strict, frozen=True):
+    """What a component may say: how often, and how long an equal advert is the same measurement."""
+
+    readings_per_s_max: Count = 200
+    repeat_s: Seconds = 10.0
+
+
+class Journal(Strict, frozen=True):
+    """The store between hearing and proof. A commit happens at whichever limit comes first."""
+
+    commit_age_max_s: Annotated[float, Meta(gt=0, le=0.25)] = 0.25
+    commit_readings_max: Annotated[int, Meta(ge=1, le=500)] = 500
+    bytes_max: Bytes = 256 << 20
+
+
+class Batch(Strict, frozen=True):
+    """When one subject's readings become one statement."""
+
+    readings_max: Annotated[int, Meta(ge=1, le=65_536)] = 4_096
+    age_max_s: Seconds = 30.0
+    batches_per_head_max: Annotated[int, Meta(ge=1, le=1_024)] = 64
+
+
+class Broker(Strict, frozen=True):
+    """`embedded` runs a broker on loopback; any other MQTT broker goes by its url."""
+
+    url: Annotated[str, Meta(pattern=r"^(embedded|mqtts?://.+)$")] = "embedded"
+    port: Port = 1883
+    websocket_port: Port = 8083
+    bytes_max: Bytes = 256 << 20
+    in_flight_max: Annotated[int, Meta(ge=1, le=1_000)] = 32
+    inbox_max: Count = 1_000
+    user: str = ""
+    password_file: str = ""
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    observers: tuple[Alias, ...] = ()
+    personal_tele: bool = False
+
+
+class Ledger(Strict, frozen=True):
+    """The log's name and the engine that settles."""
+
+    name: str = "milepost.local/log"
+    settlement: Literal["embedded"] = "embedded"
+    asset: Annotated[str, Meta(pattern=r"^[A-Z]{3}/[0-9]$")] = "EUR/6"
+
+
+class Component(Strict, frozen=True):
+    """A thing that is heard: its alias in records, its address on the air, its subject."""
+
+    alias: Alias
+    kind: str
+    address: Address
+    profile: str
+    subject: Alias
+    pair: bool = False
+    bind_key_file: str = ""
+    silence_max_s: Seconds = 30.0
+
+
+class Sale(Strict, frozen=True):
+    """Sell what a subject's readings say to one buyer, at a price for each reading."""
+
+    subject: Alias
+    buyer: str
+    price_minor_units: Money
+    funded_minor_units: Money
+    window_minor_units: Money
+    least_provenance: Annotated[int, Meta(ge=0, le=9)] = 0
+
+
+class Config(Strict, frozen=True):
+    """One file, one gateway."""
+
+    gateway: Gateway
+    radio: Radio = Radio()
+    admission: Admission = Admission()
+    journal: Journal = Journal()
+    batch: Batch = Batch()
+    broker: Broker = Broker()
+    ledger: Ledger = Ledger()
+    components: tuple[Component, ...] = ()
+    sales: tuple[Sale, ...] = ()
+
+
+def read(path: Path) -> Config:
+    """The configuration in `path`; raises ConfigError naming the key and what came."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot read the configuration: {error.strerror}; name one with --config FILE"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: expected UTF-8 text: {error}") from error
+    try:
+        return parse(tomllib.loads(text))
+    except (tomllib.TOMLDecodeError, ConfigError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def parse(tables: dict[str, Any]) -> Config:
+    """Typed configuration from TOML tables; raises ConfigError with key, expectation and value."""
+    try:
+        config = msgspec.convert(tables, Config)
+    except msgspec.ValidationError as error:
+        raise ConfigError(_explain(str(error), tables)) from error
+    for name in ("alias", "address"):
+        _refuse_twice(name, [getattr(component, name) for component in config.components])
+    for sale in config.sales:
+        if sale.subject not in {component.subject for component in config.components}:
+            raise ConfigError(
+                f"sales.subject: expected the subject of a component, got {sale.subject!r}"
+            )
+    return config
+
+
+def _refuse_twice(name: str, values: list[str]) -> None:
+    for value in values:
+        if values.count(value) > 1:
+            raise ConfigError(
+                f"components.{name}: expected each {name} once, got {value!r} more than once"
+            )
+
+
+def _explain(message: str, tables: dict[str, Any]) -> str:
+    """The library's sentence with the key in front and the value that came behind."""
+    expected, _, where = message.partition(" - at `$")
+    expected = expected.partition(", got ")[0]
+    key = where.rstrip("`").lstrip(".")
+    came: Any = tables
+    try:
+        for part in key.replace("[", ".").replace("]", "").split("."):
+            came = came[int(part)] if part.isdigit() else came[part]
+    except (KeyError, IndexError, TypeError):
+        return f"{key or 'top level'}: {expected}"
+    secret = "key" in key or "password" in key
+    return f"{key or 'top level'}: {expected}, got {'***' if secret else repr(came)[:80]}"

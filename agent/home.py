@@ -1,0 +1,116 @@
+"""The home folder: one process at a time, its keys, and the keys of the subjects it serves.
+
+A folder holds ledger.db, journal.db, keys/ and broker/. Keys are made here and never leave.
+"""
+
+import fcntl
+import hashlib
+import os
+import uuid
+from pathlib import Path
+
+from ledger_client.cose import NONCE_BYTES, decrypt0, encrypt0
+from ledger_client.errors import LocalError
+from ledger_client.keys import (
+    SigningKey,
+    create_key,
+    create_secret,
+    hkdf_sha256,
+    read_key,
+    read_secret,
+)
+
+SEALED_BYTES_MAX = 64 << 20
+
+
+class HomeError(Exception):
+    """The home folder cannot be used: what came, and what to do."""
+
+
+class Home:
+    """Paths and keys under one folder. `lock` first; it holds until the process ends."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.ledger_db = path / "ledger.db"
+        self.journal_db = path / "journal.db"
+        self.broker = path / "broker"
+        self.socket = path / "status.sock"
+        self._lock = -1
+
+    def create(self) -> None:
+        """Make the folder and its parts, for the owner alone; raises HomeError."""
+        try:
+            for folder in (self.path, self.path / "keys", self.path / "keys" / "subjects"):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise HomeError(
+                f"{self.path}: expected a folder that can be written, got: {error.strerror};"
+                " name another with gateway.home or --home"
+            ) from error
+
+    def exists(self) -> bool:
+        """Whether a gateway ever kept anything here."""
+        return self.ledger_db.exists()
+
+    def lock(self) -> None:
+        """Be the one process that writes here; raises HomeError when another one is."""
+        try:
+            self._lock = os.open(self.path / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise HomeError(
+                f"{self.path}: another milepost is running on this home;"
+                " stop it first, or name another home"
+            ) from error
+        except OSError as error:
+            raise HomeError(f"{self.path}: cannot be locked: {error.strerror}") from error
+
+    def unlock(self) -> None:
+        """Let another process have the home."""
+        os.close(self._lock)
+
+    def key(self, name: str) -> SigningKey:
+        """The signing key `name`, made when it is asked for the first time."""
+        path = self.path / "keys" / f"{name}.key"
+        return read_key(path) if path.exists() else create_key(path)
+
+    def subject_key(self, urn: str) -> bytes:
+        """K_subject, 32 bytes: with it die the salts and the readings of the subject."""
+        path = self.path / "keys" / "subjects" / f"{uuid.UUID(urn)}.key"
+        return read_secret(path) if path.exists() else create_secret(path)
+
+
+class Vault:
+    """Seals what the journal keeps, under keys derived from the subject's own."""
+
+    def __init__(self, keys: dict[str, bytes]) -> None:
+        """`keys` is K_subject by the subject's alias in the journal."""
+        self._keys = keys
+        self._pack_keys = {name: hkdf_sha256(key, b"pack") for name, key in keys.items()}
+
+    def subject_key(self, subject: str) -> bytes:
+        """K_subject of the subject; raises LocalError when it was never made or is destroyed."""
+        return self._known(self._keys, subject)
+
+    def seal_pack(self, subject: str, data: bytes) -> bytes:
+        """One pack under the subject's pack key, with a random nonce."""
+        return encrypt0(self._known(self._pack_keys, subject), os.urandom(NONCE_BYTES), data)
+
+    def open_pack(self, subject: str, sealed: bytes) -> bytes:
+        """What `seal_pack` sealed; raises SignatureError when a byte changed."""
+        return decrypt0(
+            self._known(self._pack_keys, subject), sealed, size_max=SEALED_BYTES_MAX
+        )
+
+    @staticmethod
+    def _known(keys: dict[str, bytes], subject: str) -> bytes:
+        try:
+            return keys[subject]
+        except KeyError:
+            raise LocalError(f"no key for subject {subject}: it was erased or never made") from None
+
+
+def boot_identity(secret: bytes, kernel_boot_id: str) -> bytes:
+    """8 bytes that name this boot of this box to those who have another statement of it."""
+    return hashlib.sha256(secret + kernel_boot_id.encode()).digest()[:8]
