@@ -1,0 +1,98 @@
+# `make demo` and `make test` do all the set-up they need. `make help` lists the rest.
+SHELL := /bin/sh
+PYTHON ?= $(firstword $(foreach v,python3 python3.13 python3.12 python3.11,\
+	$(if $(shell $(v) -c 'import sys; print(sys.version_info >= (3, 11) or "")' 2>/dev/null),$(v))))
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check --no-input -q
+ROOT := $(filter 0,$(shell id -u))
+PURE := firmware_bridge/packets.py,firmware_bridge/readings.py,firmware_bridge/assembly.py,firmware_bridge/links.py,firmware_bridge/profiles/*,ledger_client/cbor.py,ledger_client/shapes.py,ledger_client/merkle.py,ledger_client/cose.py,ledger_client/statements.py,ledger_client/checkpoints.py,ledger_client/receipts.py,ledger_client/channels.py,agent/admission.py,agent/claims.py,agent/batching.py,agent/topics.py
+
+.PHONY: help demo test check format install bench fuzz soak kill9 picture lock clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo     the main job, with no radio, no broker and no account (Ctrl-C ends it)"
+	@echo "make test     the whole gate: format, lint, types, import rules, tests with coverage"
+	@echo "make install  the milepost command, in $(BIN)"
+	@echo "make check    the gate without the tests"
+	@echo "make bench    what a reading costs, beside the plain way"
+	@echo "make fuzz     every profile and parser under atheris, 60 s each"
+	@echo "make soak     50 virtual sensors at 10 Hz for 5 minutes"
+	@echo "make kill9    kill -9 of a running demo at 50 random moments"
+	@echo "make picture  docs/demo.svg, from the real terminal view"
+	@echo "make lock     new lock files from setup.cfg"
+
+install: $(VENV)/.installed
+	@echo "milepost is installed: $(BIN)/milepost --help"
+
+demo: $(VENV)/.installed
+	@$(BIN)/milepost demo
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "milepost needs Python 3.11 or newer: apt-get install python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+	if [ "$$(id -u)" = 0 ]; then apt-get -qq update && apt-get -qq install -y python3-venv >/dev/null; \
+	else echo "milepost needs Debian's python3-venv: run 'sudo apt-get install python3-venv'" >&2; exit 1; fi
+	@echo "making $(VENV)"; $(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: configs/requirements.lock setup.cfg pyproject.toml | $(BIN)/python
+	@echo "installing milepost and the exact versions of configs/requirements.lock"
+	@$(PIP) install --require-hashes -r configs/requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation -e . 2>/dev/null || $(PIP) install --no-deps -e .
+	@touch $@
+
+$(VENV)/.developing: configs/requirements-dev.lock $(VENV)/.installed
+	@echo "installing the exact versions of configs/requirements-dev.lock"
+	@$(PIP) install --require-hashes -r configs/requirements-dev.lock
+	@touch $@
+
+# The tests also speak to Debian's Mosquitto. Without it those skip, and say so.
+$(VENV)/.mosquitto: | $(BIN)/python
+	@command -v mosquitto >/dev/null || test -x /usr/sbin/mosquitto || \
+	if [ -n "$(ROOT)" ]; then apt-get -qq update && apt-get -qq install -y --no-install-recommends mosquitto openssl >/dev/null; \
+	else echo "tests with Mosquitto will skip: run 'sudo apt-get install mosquitto' to have them"; fi
+	@touch $@
+
+check: $(VENV)/.developing
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check $(VENV)/.mosquitto
+	$(BIN)/coverage erase
+	$(BIN)/pytest -n 2 --cov --cov-report=
+	$(BIN)/coverage report --fail-under=90
+	$(BIN)/coverage report --include='$(PURE)' --fail-under=100
+
+format: $(VENV)/.developing
+	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+bench: $(VENV)/.installed
+	$(BIN)/milepost bench pipeline
+
+soak: $(VENV)/.developing
+	$(BIN)/python tests/scenarios/soak.py
+
+kill9: $(VENV)/.developing
+	$(BIN)/python tests/scenarios/kill9.py
+
+picture: $(VENV)/.installed
+	$(BIN)/milepost demo --seconds 30 --picture docs/demo.svg
+
+$(VENV)-fuzz/.installed: configs/requirements-fuzz.lock | $(BIN)/python
+	@$(PYTHON) -m venv $(VENV)-fuzz
+	@$(VENV)-fuzz/bin/pip --disable-pip-version-check -q install --require-hashes -r configs/requirements-fuzz.lock
+	@touch $@
+
+fuzz: $(VENV)-fuzz/.installed
+	@for target in tests/fuzz/fuzz_*.py; do $(VENV)-fuzz/bin/python $$target --all --seconds 60 || exit 1; done
+
+lock: $(VENV)/.developing
+	@$(PIP) install uv
+	$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-header setup.cfg --extra sim --extra broker -o configs/requirements.lock
+	$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-header setup.cfg --extra sim --extra broker --extra dev -o configs/requirements-dev.lock
+
+clean:
+	rm -rf $(VENV) $(VENV)-fuzz build *.egg-info .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis
