@@ -1,4 +1,4 @@
-"""What a radio is to the rest: packets go to a sink, and the state of each link can be asked for."""
+"""What a radio is to the rest: packets go to a sink, and each link can be asked how it is."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
