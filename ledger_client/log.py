@@ -1,0 +1,351 @@
+"""The append-only log on SQLite: statements, the stored tree over them, and every signed head.
+
+One RFC 9162 tree over SHA-256 of each statement without its receipts. An append adds log n hashes
+and signs once for receipts and once for the note; all of it is one durable transaction, so a head
+is on disk before any receipt leaves. Triggers refuse every change of what is written.
+
+Also here, as this is the room's door to SQLite: opening the database that the ledger's parts share
+(write-ahead log, synchronous=FULL: what is committed survives a power cut) and moving the schema of
+each part forward. That is why this file is longer than others.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+from ledger_client import batches, checkpoints, genesis, merkle, receipts, statements
+from ledger_client.errors import LocalError, StoreError
+from ledger_client.keys import PublicKey, SigningKey
+from ledger_client.statements import Statement
+
+BUSY_TIMEOUT_MS = 5_000
+BATCH = "batch"
+_GENESIS_IDENTITY = b"genesis".ljust(16, b"\x00")
+_TABLES = ("log_entries", "log_nodes", "log_heads", "log_chains")
+
+_SCHEMA = """
+CREATE TABLE log_entries (
+    position INTEGER PRIMARY KEY,
+    identity BLOB NOT NULL UNIQUE CHECK (length(identity) BETWEEN 16 AND 32),
+    statement BLOB NOT NULL) STRICT;
+CREATE TABLE log_nodes (
+    level INTEGER, position INTEGER, hash BLOB NOT NULL CHECK (length(hash) = 32),
+    PRIMARY KEY (level, position)) STRICT, WITHOUT ROWID;
+CREATE TABLE log_heads (
+    size INTEGER PRIMARY KEY, root BLOB NOT NULL, issued_s INTEGER NOT NULL,
+    receipt BLOB NOT NULL, note TEXT NOT NULL) STRICT;
+CREATE TABLE log_chains (
+    issuer BLOB, sequence INTEGER, digest BLOB NOT NULL,
+    position INTEGER NOT NULL REFERENCES log_entries,
+    PRIMARY KEY (issuer, sequence)) STRICT, WITHOUT ROWID
+"""
+_APPEND_ONLY = tuple(
+    f"CREATE TRIGGER {table}_no_{verb} BEFORE {verb} ON {table}"
+    " BEGIN SELECT RAISE (ABORT, 'the log is append-only'); END"
+    for table in _TABLES
+    for verb in ("UPDATE", "DELETE")
+)
+_VERSIONS = ((*_SCHEMA.split(";"), *_APPEND_ONLY),)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A signed state of the log: `receipt` signs it for receipts, `note` is its checkpoint."""
+
+    size: int
+    root: bytes
+    issued_s: int
+    receipt: bytes
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A statement at its place on the log."""
+
+    index: int
+    identity: bytes
+    statement: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Tip:
+    """Where an issuer's chain of batches stands: its last sequence and that statement's digest."""
+
+    sequence: int = 0
+    digest: bytes = batches.NO_PREVIOUS
+
+
+def open_database(path: Path, *, create: bool = True) -> sqlite3.Connection:
+    """A checked connection in autocommit mode; its file is readable by the owner alone.
+
+    Raises:
+        StoreError: missing (with `create=False`), not a database, damaged, or not to be opened.
+    """
+    if not create and not path.is_file():
+        raise StoreError(f"{path}: expected a database, there is no such file")
+    try:
+        path.touch(mode=0o600)
+        connection = sqlite3.connect(path, isolation_level=None)
+    except (OSError, sqlite3.Error) as error:
+        raise StoreError(f"{path}: cannot open the database: {error}") from error
+    try:
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            raise StoreError(f"{path}: the database is damaged ({found}); restore a copy of it")  # noqa: TRY301  # one place that closes
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS schema"
+            " (part TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT"
+        )
+    except sqlite3.Error as error:
+        connection.close()
+        raise StoreError(f"{path}: cannot use the database: {error}; restore a copy") from error
+    except StoreError:
+        connection.close()
+        raise
+    return connection
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All or nothing: joins the caller's open transaction, or makes one, durable at its end."""
+    if connection.in_transaction:
+        yield
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def migrate(connection: sqlite3.Connection, part: str, versions: Sequence[Sequence[str]]) -> None:
+    """Bring the tables of `part` to the last of `versions`, each a sequence of SQL statements.
+
+    Raises:
+        StoreError: a newer milepost wrote this database.
+    """
+    with transaction(connection):
+        row = connection.execute("SELECT version FROM schema WHERE part = ?", (part,)).fetchone()
+        version = row[0] if row else 0
+        if version > len(versions):
+            raise StoreError(
+                f"the {part} tables have version {version}, this milepost knows {len(versions)}; "
+                "install a newer one"
+            )
+        for statement in (sql for steps in versions[version:] for sql in steps):
+            connection.execute(statement)
+        connection.execute(
+            "INSERT INTO schema VALUES (?, ?)"
+            " ON CONFLICT (part) DO UPDATE SET version = excluded.version",
+            (part, len(versions)),
+        )
+
+
+class LogReader:
+    """What anybody may ask of a log that lies in `connection`; needs no key."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._nodes: merkle.Nodes = partial(_node, connection)
+
+    @property
+    def head(self) -> Head:
+        """The newest head.
+
+        Raises:
+            StoreError: there is none.
+        """
+        row = self._connection.execute(
+            "SELECT size, root, issued_s, receipt, note FROM log_heads ORDER BY size DESC LIMIT 1"
+        ).fetchone()
+        if row is None:
+            raise StoreError("the log has no head: it was never opened for writing")
+        return Head(*row)
+
+    def find(self, identity: bytes) -> int | None:
+        """Where the entry of that identity stands, if it is logged."""
+        row = self._connection.execute(
+            "SELECT position FROM log_entries WHERE identity = ?", (identity,)
+        ).fetchone()
+        return None if row is None else int(row[0])
+
+    def statement(self, index: int) -> bytes:
+        """The statement at `index`, without receipts."""
+        row = self._connection.execute(
+            "SELECT statement FROM log_entries WHERE position = ?", (index,)
+        ).fetchone()
+        if row is None:
+            raise LocalError(f"the log has no entry {index}")
+        return bytes(row[0])
+
+    def receipt(self, index: int) -> bytes:
+        """The inclusion receipt of the entry at `index` under the newest head."""
+        head = self.head
+        path = merkle.inclusion_proof(index, head.size, self._nodes)
+        return receipts.inclusion(head.receipt, head.size, index, path)
+
+    def consistency(self, old: int) -> bytes:
+        """The receipt that the newest head continues the one of `old` leaves, fewer."""
+        head = self.head
+        path = merkle.consistency_proof(old, head.size, self._nodes)
+        return receipts.consistency(head.receipt, old, head.size, path)
+
+    def entries(self, start: int = 0) -> Iterator[Entry]:
+        """All entries from `start` on, in log order."""
+        rows = self._connection.execute(
+            "SELECT position, identity, statement FROM log_entries WHERE position >= ?"
+            " ORDER BY position",
+            (start,),
+        )
+        return (Entry(*row) for row in rows)
+
+    def heads(self) -> Iterator[Head]:
+        """All heads ever signed, oldest first."""
+        rows = self._connection.execute(
+            "SELECT size, root, issued_s, receipt, note FROM log_heads ORDER BY size"
+        )
+        return (Head(*row) for row in rows)
+
+    def tip(self, issuer: PublicKey) -> Tip:
+        """The newest batch of `issuer`; sequence 0 before the first."""
+        row = self._connection.execute(
+            "SELECT sequence, digest FROM log_chains WHERE issuer = ?"
+            " ORDER BY sequence DESC LIMIT 1",
+            (issuer.raw,),
+        ).fetchone()
+        return Tip(*row) if row else Tip()
+
+
+class Log(LogReader):
+    """A log that its owner writes: `receipt_key` signs receipts, `note_key` checkpoints."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        name: str,
+        receipt_key: SigningKey,
+        note_key: SigningKey,
+    ) -> None:
+        super().__init__(connection)
+        self.name = name
+        self._receipt_key = receipt_key
+        self._note_key = note_key
+
+    @classmethod
+    def open(
+        cls,
+        connection: sqlite3.Connection,
+        *,
+        name: str,
+        receipt_key: SigningKey,
+        note_key: SigningKey,
+        demo: bool,
+        now_s: int,
+    ) -> Self:
+        """The log in `connection`, begun at Unix time `now_s` if there is none yet.
+
+        Raises:
+            StoreError: what is stored contradicts its last head, or is a log of other keys.
+        """
+        migrate(connection, "log", _VERSIONS)
+        log = cls(connection, name, receipt_key, note_key)
+        with transaction(connection):
+            if connection.execute("SELECT 1 FROM log_heads").fetchone() is None:
+                first = genesis.sign(receipt_key, note_key.public, name, now_s, demo=demo)
+                log.append([(_GENESIS_IDENTITY, first)], now_s)
+        log._check(demo=demo)
+        return log
+
+    def append(self, entries: Sequence[tuple[bytes, bytes]], issued_s: int) -> Head:
+        """Log (identity, statement) pairs, at least one, and sign one head over all of them.
+
+        An identity is 16 to 32 bytes and stands for one entry for ever. Joins an open transaction,
+        or makes its own; a batch must continue its issuer's chain.
+
+        Raises:
+            LocalError: an identity that is logged already, or a batch out of sequence.
+            RemoteError: not a statement whose signature holds.
+        """
+        with transaction(self._connection):
+            size = self._size()
+            for index, (identity, data) in enumerate(entries, start=size):
+                self._insert(index, identity, statements.verify(data))
+            size += len(entries)
+            root = merkle.root_of(size, self._nodes)
+            signed = receipts.sign_head(self._receipt_key, self.name, size, root, issued_s)
+            note = checkpoints.sign(self._note_key, checkpoints.Checkpoint(self.name, size, root))
+            head = Head(size, root, issued_s, signed, note)
+            self._connection.execute(
+                "INSERT INTO log_heads VALUES (?, ?, ?, ?, ?)",
+                (head.size, head.root, head.issued_s, head.receipt, head.note),
+            )
+        return head
+
+    def _size(self) -> int:
+        row = self._connection.execute("SELECT max(position) FROM log_entries").fetchone()
+        return 0 if row[0] is None else int(row[0]) + 1
+
+    def _insert(self, index: int, identity: bytes, statement: Statement) -> None:
+        try:
+            self._connection.execute(
+                "INSERT INTO log_entries VALUES (?, ?, ?)", (index, identity, statement.signed)
+            )
+        except sqlite3.IntegrityError as error:
+            raise LocalError(f"entry {identity.hex()} cannot be logged: {error}") from error
+        if statement.kind == BATCH:
+            self._extend_chain(index, statement)
+        leaf = merkle.leaf_hash(statement.digest)
+        self._connection.executemany(
+            "INSERT INTO log_nodes VALUES (?, ?, ?)", merkle.completed(index, leaf, self._nodes)
+        )
+
+    def _extend_chain(self, index: int, statement: Statement) -> None:
+        tip = self.tip(statement.issuer)
+        batch = batches.decode(statement.payload)
+        if (batch.sequence, batch.previous) != (tip.sequence + 1, tip.digest):
+            raise LocalError(
+                f"batch {batch.sequence} of {statement.issuer.short_id} does not continue its "
+                f"chain: expected sequence {tip.sequence + 1} after {tip.digest.hex()}"
+            )
+        self._connection.execute(
+            "INSERT INTO log_chains VALUES (?, ?, ?, ?)",
+            (statement.issuer.raw, batch.sequence, statement.digest, index),
+        )
+
+    def _check(self, *, demo: bool) -> None:
+        """The last head agrees with what is stored, and the log is the one that was meant."""
+        head = self.head
+        if self._size() != head.size or merkle.root_of(head.size, self._nodes) != head.root:
+            raise StoreError(
+                f"the log contradicts its last head of {head.size} entries; nothing is signed "
+                "until a copy is restored"
+            )
+        held = genesis.verify(statements.verify(self.statement(0)))
+        meant = genesis.Genesis(self.name, self._receipt_key.public, self._note_key.public, demo)
+        if held != meant:
+            raise StoreError(
+                f"the log is {held.name!r} (demo: {held.demo}, receipt key "
+                f"{held.receipt_key.short_id}, note key {held.note_key.short_id}), expected "
+                f"{meant.name!r} (demo: {meant.demo}, receipt key {meant.receipt_key.short_id}, "
+                f"note key {meant.note_key.short_id})"
+            )
+
+
+def _node(connection: sqlite3.Connection, level: int, position: int) -> bytes:
+    row = connection.execute(
+        "SELECT hash FROM log_nodes WHERE level = ? AND position = ?", (level, position)
+    ).fetchone()
+    if row is None:
+        raise StoreError(f"the log lost the hash at level {level}, position {position}")
+    return bytes(row[0])
