@@ -1,4 +1,4 @@
-"""Readings become the canonical bytes that the ledger signs. The one file that speaks both languages.
+"""Readings become the canonical bytes that the ledger signs: the one file that speaks both.
 
 FORMATS sections 2 and 4. A leaf is CBOR [salt(16), {0: name, 1: unit, 2: value (3: text), 6: time},
 provenance, profile index, first 8 bytes of the packet's SHA-256]; the subject in front of the name
@@ -14,7 +14,6 @@ from typing import NamedTuple
 import cbor2
 import msgspec
 
-from firmware_bridge.profiles import by_name
 from firmware_bridge.readings import QUANTITIES
 from ledger_client import cbor
 from ledger_client.keys import hkdf_sha256
@@ -98,7 +97,7 @@ def claim(kept: Iterable[Kept], key: bytes) -> Claim:
     return Claim(
         leaves,
         dict(sorted(counts.items())),
-        [f"{name} {by_name(name).version}" for name in profiles],
+        list(profiles),
         min(walls) // 60_000,
         max(walls) // 60_000,
     )

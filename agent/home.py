@@ -9,6 +9,8 @@ import os
 import uuid
 from pathlib import Path
 
+from agent.claims import batch_key
+from ledger_client import cbor, shapes
 from ledger_client.cose import NONCE_BYTES, decrypt0, encrypt0
 from ledger_client.errors import LocalError
 from ledger_client.keys import (
@@ -99,9 +101,22 @@ class Vault:
 
     def open_pack(self, subject: str, sealed: bytes) -> bytes:
         """What `seal_pack` sealed; raises SignatureError when a byte changed."""
-        return decrypt0(
-            self._known(self._pack_keys, subject), sealed, size_max=SEALED_BYTES_MAX
+        return decrypt0(self._known(self._pack_keys, subject), sealed, size_max=SEALED_BYTES_MAX)
+
+    def seal_leaves(self, subject: str, batch: bytes, leaves: list[bytes]) -> bytes:
+        """The leaves of a batch under a key of that batch alone."""
+        return encrypt0(
+            self._leaves_key(subject, batch), os.urandom(NONCE_BYTES), cbor.encode_uniform(leaves)
         )
+
+    def open_leaves(self, subject: str, batch: bytes, sealed: bytes) -> list[bytes]:
+        """What `seal_leaves` sealed; raises SignatureError when a byte changed."""
+        data = decrypt0(self._leaves_key(subject, batch), sealed, size_max=SEALED_BYTES_MAX)
+        leaves = cbor.decode(data, size_max=SEALED_BYTES_MAX)
+        return [shapes.octets(leaf, "leaf") for leaf in shapes.array(leaves, "leaves")]
+
+    def _leaves_key(self, subject: str, batch: bytes) -> bytes:
+        return hkdf_sha256(batch_key(self.subject_key(subject), batch), b"leaves")
 
     @staticmethod
     def _known(keys: dict[str, bytes], subject: str) -> bytes:

@@ -91,7 +91,19 @@ _BATCH_COLUMNS = (
 
 
 def _batch(row: tuple[Any, ...]) -> Batch:
-    return Batch(*row[:7], Losses(*row[7:10]), *row[10:])
+    number, batch, subject, boot, readings, first_ms, last_ms, *lost, state, log_index = row
+    return Batch(
+        number,
+        batch,
+        subject,
+        boot,
+        readings,
+        first_ms,
+        last_ms,
+        Losses(*lost),
+        state,
+        log_index,
+    )
 
 
 class Journal:

@@ -14,8 +14,8 @@ from agent.admission import Admission, Refusal
 from agent.claims import Kept, pack
 from agent.journal import Journal, Losses, Pack
 from firmware_bridge.errors import DecodeError
-from firmware_bridge.packets import Packet
-from firmware_bridge.profiles import decode, replay_counter
+from firmware_bridge.packets import Advert, Notification, Packet
+from firmware_bridge.profiles import bthome, decode, differences
 from firmware_bridge.profiles.profile import Profile
 from firmware_bridge.readings import Reading
 
@@ -102,6 +102,7 @@ class Pipeline:
         self._admission = admission
         self._heard = heard
         self._last_ms: dict[str, int] = {}
+        self._earlier: dict[tuple[str, str], list[Reading]] = {}
         self.refused: Counter[str] = Counter()
         self.repeats = 0
         self.readings = 0
@@ -115,7 +116,7 @@ class Pipeline:
             self.refused[Refusal.UNKNOWN] += 1
             return
         digest = packet.digest()
-        counter = replay_counter(packet) if component.key else None
+        counter = bthome.counter(packet) if isinstance(packet, Advert) and component.key else None
         if self._admission.repeats(packet, digest, counter):
             self.repeats += 1
             return
@@ -133,7 +134,7 @@ class Pipeline:
         if counter is not None:
             self.group.counters[packet.address] = counter
         if readings:
-            self._keep(component, packet, readings)
+            self._keep(component, packet, readings + self._differences(component, packet, readings))
 
     def dropped(self, by_address: Mapping[str, int]) -> None:
         """Count what the intake lost, for the statements of the subjects concerned."""
@@ -166,6 +167,17 @@ class Pipeline:
             )
         )
         self._heard(component, packet, readings)
+
+    def _differences(
+        self, component: Component, packet: Packet, later: list[Reading]
+    ) -> list[Reading]:
+        """What this value and the one before it of the same characteristic give together."""
+        if component.profile.derive is None or not isinstance(packet, Notification):
+            return []
+        stream = (packet.address, packet.characteristic)
+        earlier = self._earlier.get(stream, [])
+        self._earlier[stream] = later
+        return differences(component.profile, earlier, packet, later)
 
     def _notice_gap(self, component: Component, now_ms: int) -> None:
         last_ms = self._last_ms.get(component.address, now_ms)

@@ -1,0 +1,174 @@
+"""The live terminal view: one snapshot in, one screen out. Nothing is decided here."""
+
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.layout import Layout
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from agent.status import AccountView, ComponentView, Snapshot
+
+_BARS = "▁▃▅▇"
+_SHOWN_VALUES = 3
+_UNITS = {
+    "speed": ("m/s", 1.0, 2),
+    "heart_rate": ("bpm", 1.0, 0),
+    "glucose": ("mg/dL", 100.0, 0),
+    "cadence": ("/min", 1.0, 0),
+    "tyre_pressure": ("bar", 1e-5, 2),
+    "temperature": ("°C", 1.0, 1),
+    "coolant_temperature": ("°C coolant", 1.0, 0),
+    "engine_speed": ("rpm", 1.0, 0),
+    "voltage": ("V", 1.0, 2),
+    "power": ("kW", 1e-3, 1),
+    "energy": ("kWh", 1 / 3.6e6, 3),
+    "battery_level": ("% battery", 1.0, 0),
+    "distance": ("m", 1.0, 0),
+    "stride_length": ("m stride", 1.0, 2),
+    "current": ("A", 1.0, 1),
+    "fuel_level": ("fuel", 1.0, 2),
+}
+
+
+def screen(snapshot: "Snapshot", note: str = "") -> RenderableType:
+    """The whole screen; `note` is a line at the bottom."""
+    layout = Layout()
+    layout.split_column(
+        Layout(_head(snapshot), size=3),
+        Layout(_components(snapshot), name="components", ratio=3, minimum_size=12),
+        Layout(name="below", ratio=2, minimum_size=9),
+        Layout(Text(note, style="dim"), size=1),
+    )
+    layout["below"].split_row(
+        Layout(_evidence(snapshot)), Layout(_money(snapshot), ratio=2), Layout(_traffic(snapshot))
+    )
+    return layout
+
+
+def _head(snapshot: "Snapshot") -> Panel:
+    seconds = max(0, snapshot.now_ms - snapshot.started_ms) // 1000
+    broker = "connected" if snapshot.broker_connected else "away: everything waits on disk"
+    line = Text.assemble(
+        ("milepost ", "bold"),
+        f"{snapshot.version}   gateway {snapshot.gateway}   radio {snapshot.radio}   broker ",
+        (broker, "green" if snapshot.broker_connected else "yellow"),
+        f"   clock {snapshot.clock}   {seconds // 60}:{seconds % 60:02d}",
+    )
+    return Panel(line, box=box.ROUNDED, style="cyan")
+
+
+def _components(snapshot: "Snapshot") -> Panel:
+    table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False)
+    for title, justify in (
+        ("component", "left"),
+        ("id", "left"),
+        ("state", "left"),
+        ("signal", "left"),
+        ("last readings", "left"),
+        ("age", "right"),
+        ("readings", "right"),
+    ):
+        table.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]  # rich wants literals
+    for component in snapshot.components:
+        table.add_row(*_row(component, snapshot.now_ms))
+    refused = ", ".join(f"{count} {reason}" for reason, count in snapshot.refused.items())
+    title = f"heard  {snapshot.readings} readings, {snapshot.repeats} repeats, {snapshot.dropped} dropped"
+    return Panel(table, title=title, subtitle=refused or None, title_align="left")
+
+
+def _row(component: "ComponentView", now_ms: int) -> tuple[RenderableType, ...]:
+    age = "" if component.heard_ms is None else f"{(now_ms - component.heard_ms) / 1000:.1f} s"
+    style = {"subscribed": "green", "heard": "green", "waiting": "dim"}.get(
+        component.state, "yellow"
+    )
+    return (
+        Text(component.alias, style="bold"),
+        Text(component.id[:8], style="dim"),
+        Text(component.state, style=style),
+        _signal(component.rssi_dbm),
+        Text("  ".join(shown(component.values)[:_SHOWN_VALUES])),
+        age,
+        f"{component.readings}",
+    )
+
+
+def shown(values: dict[str, float | str]) -> list[str]:
+    """The values as people read them, the telling quantities first."""
+    first = sorted(
+        values,
+        key=lambda name: (name not in _UNITS, list(_UNITS).index(name) if name in _UNITS else 0),
+    )
+    texts = []
+    for name in first:
+        value = values[name]
+        if isinstance(value, str):
+            texts.append(f"{name} {value}")
+            continue
+        unit, factor, digits = _UNITS.get(name, (name.replace("_", " "), 1.0, 2))
+        texts.append(f"{value * factor:.{digits}f} {unit}")
+    return texts
+
+
+def _signal(rssi_dbm: int | None) -> Text:
+    if rssi_dbm is None:
+        return Text("-", style="dim")
+    strength = min(3, max(0, (rssi_dbm + 95) // 15))
+    return Text(f"{_BARS[: strength + 1]:<4} {rssi_dbm} dBm")
+
+
+def _evidence(snapshot: "Snapshot") -> Panel:
+    table = Table.grid(padding=(0, 1))
+    for batch in reversed(snapshot.latest):
+        table.add_row(
+            Text("✓", style="green"),
+            f"#{batch.sequence}",
+            batch.subject,
+            f"{batch.readings} readings",
+            Text(f"entry {batch.log_index} of {batch.log_size}", style="dim"),
+        )
+    lines = (
+        f"{snapshot.batches} batches   {snapshot.receipts_verified} receipts verified",
+        f"log {snapshot.log_size} entries   journal {snapshot.journal_bytes // 1024} KiB",
+    )
+    return Panel(Group(*lines, table), title="evidence", title_align="left")
+
+
+def _money(snapshot: "Snapshot") -> Panel:
+    table = Table(box=None, pad_edge=False, expand=True)
+    for title in ("", "from", "to", "items", "owed", "paid"):
+        table.add_column(title, no_wrap=True)
+    for account in snapshot.money:
+        table.add_row(*_account(account, snapshot.asset))
+    return Panel(table, title=f"money ({snapshot.asset.partition('/')[0]})", title_align="left")
+
+
+def _account(account: "AccountView", asset: str) -> tuple[str, ...]:
+    sells = account.role == "seller"
+    payer, payee = account.counterparty, account.party
+    if not sells:
+        payer, payee = payee, payer
+    return (
+        account.what,
+        payer,
+        payee,
+        f"{account.items}",
+        money(account.due - account.best, asset),
+        money(account.best, asset),
+    )
+
+
+def money(minor_units: int, asset: str) -> str:
+    """Minor units as a decimal amount, exactly."""
+    decimals = int(asset.partition("/")[2] or 0)
+    whole, part = divmod(abs(minor_units), 10**decimals)
+    sign = "-" if minor_units < 0 else ""
+    return f"{sign}{whole}.{part:0{decimals}d}" if decimals else f"{sign}{whole}"
+
+
+def _traffic(snapshot: "Snapshot") -> Panel:
+    lines = Text("\n".join(snapshot.traffic), no_wrap=True, overflow="ellipsis")
+    return Panel(lines, title=f"MQTT  {snapshot.published} published", title_align="left")

@@ -1,0 +1,125 @@
+"""Who is paired with this gateway: subjects, components, and the count of its boots.
+
+Tables in ledger.db, on the connection that the log uses, so that one transaction can span them.
+A component that leaves the configuration stays here: its history still names it.
+"""
+
+import sqlite3
+import uuid
+from dataclasses import dataclass
+
+from ledger_client.errors import LocalError
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS registry_subject (
+    alias TEXT PRIMARY KEY, urn TEXT NOT NULL UNIQUE) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS registry_component (
+    alias TEXT PRIMARY KEY, kind TEXT NOT NULL, address TEXT NOT NULL UNIQUE, profile TEXT NOT NULL,
+    subject TEXT NOT NULL REFERENCES registry_subject, id TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS registry_boot (
+    number INTEGER PRIMARY KEY, boot BLOB NOT NULL, starts INTEGER NOT NULL);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A component as the registry knows it: `id` is the short id of its key."""
+
+    alias: str
+    kind: str
+    address: str
+    profile: str
+    subject: str
+    id: str
+
+
+class Registry:
+    """What this gateway may hear, and under which names it speaks of it."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+
+    def create(self) -> None:
+        """Make the tables where they are missing."""
+        for statement in _SCHEMA.split(";"):
+            self._db.execute(statement)
+
+    def subject(self, alias: str) -> str:
+        """The random urn:uuid of a subject, made when it is asked for the first time."""
+        self._db.execute(
+            "INSERT INTO registry_subject VALUES (?, ?) ON CONFLICT DO NOTHING",
+            (alias, uuid.uuid4().urn),
+        )
+        row = self._db.execute("SELECT urn FROM registry_subject WHERE alias = ?", (alias,))
+        return str(row.fetchone()[0])
+
+    def subjects(self) -> dict[str, str]:
+        """Every subject that ever was here: urn by alias."""
+        return dict(self._db.execute("SELECT alias, urn FROM registry_subject ORDER BY alias"))
+
+    def enrol(self, component: Registered) -> None:
+        """Note a component; the same alias may move to a new address, never to a new key.
+
+        Raises:
+            LocalError: the alias has another key, or the address belongs to another alias.
+        """
+        row = self._db.execute(
+            "SELECT id FROM registry_component WHERE alias = ?", (component.alias,)
+        ).fetchone()
+        if row is not None and row[0] != component.id:
+            raise LocalError(
+                f"component {component.alias}: expected key {row[0]}, got {component.id};"
+                " restore keys/ from the copy that belongs to this home"
+            )
+        try:
+            self._db.execute(
+                "INSERT INTO registry_component VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (alias)"
+                " DO UPDATE SET kind = excluded.kind, address = excluded.address,"
+                " profile = excluded.profile, subject = excluded.subject",
+                (
+                    component.alias,
+                    component.kind,
+                    component.address,
+                    component.profile,
+                    component.subject,
+                    component.id,
+                ),
+            )
+        except sqlite3.IntegrityError as error:
+            raise LocalError(
+                f"component {component.alias}: its address is that of another component;"
+                " give each its own, or keep the other's alias"
+            ) from error
+
+    def components(self) -> list[Registered]:
+        """Every component that ever was here, by alias."""
+        return [
+            Registered(*row)
+            for row in self._db.execute(
+                "SELECT alias, kind, address, profile, subject, id FROM registry_component"
+                " ORDER BY alias"
+            )
+        ]
+
+    def boot_count(self, boot: bytes) -> int:
+        """The number of the boot of this box that had these 8 bytes; 0 when it is not known."""
+        row = self._db.execute(
+            "SELECT number FROM registry_boot WHERE boot = ?", (boot,)
+        ).fetchone()
+        return 0 if row is None else int(row[0])
+
+    def boot(self, boot: bytes) -> tuple[int, int]:
+        """Count a start of the gateway: (boots of the box so far, starts within this boot)."""
+        last = self._db.execute(
+            "SELECT number, boot FROM registry_boot ORDER BY number DESC LIMIT 1"
+        ).fetchone()
+        if last is not None and last[1] == boot:
+            self._db.execute(
+                "UPDATE registry_boot SET starts = starts + 1 WHERE number = ?", (last[0],)
+            )
+        else:
+            self._db.execute("INSERT INTO registry_boot (boot, starts) VALUES (?, 1)", (boot,))
+        number, starts = self._db.execute(
+            "SELECT number, starts FROM registry_boot ORDER BY number DESC LIMIT 1"
+        ).fetchone()
+        return number, starts

@@ -1,0 +1,129 @@
+"""One frozen snapshot of the gateway that the terminal, the status topic and the CLI all show.
+
+The board is written by the parts as things happen; `snapshot` reads it. Text from devices is
+stripped of control characters here, once.
+"""
+
+import msgspec
+
+from firmware_bridge.packets import Advert, Packet
+from firmware_bridge.readings import Reading
+
+
+class ComponentView(msgspec.Struct, frozen=True):
+    """One component: `values` maps a quantity to its last value; times are boot time in ms."""
+
+    alias: str
+    id: str
+    kind: str
+    subject: str
+    state: str
+    rssi_dbm: int | None
+    heard_ms: int | None
+    readings: int
+    values: dict[str, float | str]
+    error: str = ""
+
+
+class BatchView(msgspec.Struct, frozen=True):
+    """One receipted batch."""
+
+    subject: str
+    sequence: int
+    readings: int
+    log_index: int
+    log_size: int
+
+
+class AccountView(msgspec.Struct, frozen=True):
+    """One channel as one side sees it, amounts in minor units."""
+
+    role: str
+    party: str
+    counterparty: str
+    state: str
+    items: int
+    due: int
+    best: int
+    claimed: int
+    funded: int
+    what: str
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """Everything that is shown of a running gateway. Counts are since this start."""
+
+    version: str
+    gateway: str
+    started_ms: int
+    now_ms: int
+    radio: str
+    broker: str
+    broker_connected: bool
+    clock: str
+    readings: int
+    repeats: int
+    dropped: int
+    refused: dict[str, int]
+    batches: int
+    receipts_verified: int
+    log_size: int
+    journal_bytes: int
+    published: int
+    components: tuple[ComponentView, ...]
+    latest: tuple[BatchView, ...]
+    money: tuple[AccountView, ...]
+    asset: str
+    traffic: tuple[str, ...] = ()
+
+
+def printable(text: str, characters_max: int = 120) -> str:
+    """Text from outside without control characters, cut to a length."""
+    return "".join(c if c.isprintable() else "?" for c in text[:characters_max])
+
+
+class _Line:
+    """What the board remembers about one component."""
+
+    __slots__ = ("heard_ms", "readings", "rssi_dbm", "values")
+
+    def __init__(self) -> None:
+        self.heard_ms: int | None = None
+        self.readings = 0
+        self.rssi_dbm: int | None = None
+        self.values: dict[str, float | str] = {}
+
+
+class Board:
+    """Written by the pipeline for every packet that passes; bounded by components x quantities."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, _Line] = {}
+
+    def heard(self, alias: str, packet: Packet, readings: list[Reading]) -> None:
+        """Note the newest value of each quantity."""
+        line = self._lines.get(alias)
+        if line is None:
+            line = self._lines[alias] = _Line()
+        line.heard_ms = packet.boottime_ms
+        line.readings += len(readings)
+        if isinstance(packet, Advert):
+            line.rssi_dbm = packet.rssi_dbm
+        for reading in readings:
+            value = reading.value
+            line.values[reading.quantity] = printable(value) if isinstance(value, str) else value
+
+    def view(self, alias: str, short_id: str, kind: str, subject: str) -> ComponentView:
+        """The component as it is shown before its link is added."""
+        line = self._lines.get(alias) or _Line()
+        return ComponentView(
+            alias=alias,
+            id=short_id,
+            kind=kind,
+            subject=subject,
+            state="waiting" if line.heard_ms is None else "heard",
+            rssi_dbm=line.rssi_dbm,
+            heard_ms=line.heard_ms,
+            readings=line.readings,
+            values=dict(line.values),
+        )
