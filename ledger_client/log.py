@@ -116,17 +116,29 @@ def open_database(path: Path, *, create: bool = True) -> sqlite3.Connection:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """All or nothing: joins the caller's open transaction, or makes one, durable at its end."""
+    """All or nothing: joins the caller's open transaction, or makes one, durable at its end.
+
+    Raises:
+        StoreError: the disk is full, the database locked or damaged; nothing was written.
+    """
     if connection.in_transaction:
         yield
         return
-    connection.execute("BEGIN IMMEDIATE")
     try:
+        connection.execute("BEGIN IMMEDIATE")
         yield
-    except BaseException:
-        connection.execute("ROLLBACK")
+        connection.execute("COMMIT")
+    except BaseException as error:
+        _roll_back(connection)
+        if isinstance(error, sqlite3.Error) and not isinstance(error, sqlite3.IntegrityError):
+            raise StoreError(f"the database refused to write: {error}; nothing was kept") from error
         raise
-    connection.execute("COMMIT")
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    """Undo what is open; SQLite has done it already after some failures."""
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
 
 
 def migrate(connection: sqlite3.Connection, part: str, versions: Sequence[Sequence[str]]) -> None:
@@ -158,6 +170,15 @@ class LogReader:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._nodes: merkle.Nodes = partial(_node, connection)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Everything read within sees the log at one moment, however others write."""
+        self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.execute("ROLLBACK")
 
     @property
     def head(self) -> Head:
@@ -216,6 +237,11 @@ class LogReader:
             "SELECT size, root, issued_s, receipt, note FROM log_heads ORDER BY size"
         )
         return (Head(*row) for row in rows)
+
+    def stored_nodes(self) -> Iterator[tuple[int, int, bytes]]:
+        """Every stored hash of the tree, as (level, position, hash)."""
+        rows = self._connection.execute("SELECT level, position, hash FROM log_nodes")
+        return ((int(level), int(position), bytes(digest)) for level, position, digest in rows)
 
     def tip(self, issuer: PublicKey) -> Tip:
         """The newest batch of `issuer`; sequence 0 before the first."""

@@ -65,6 +65,25 @@ def consistency(signed_head: bytes, old: int, new: int, path: Sequence[bytes]) -
     return _with_proof(signed_head, _CONSISTENCY, [old, new, list(path)])
 
 
+def head_of(receipt: bytes) -> bytes:
+    """The signed head that a receipt of ours was made from: the receipt without its proof."""
+    return cose.parse_sign1(receipt, size_max=SIZE_MAX).encode()
+
+
+def verify_head(log_key: PublicKey, signed_head: bytes, log: str, size: int, root: bytes) -> int:
+    """When the log `log` signed this head of `size` leaves: Unix time in seconds.
+
+    Raises:
+        EncodingError, SignatureError, ProofError: by what is wrong.
+    """
+    message = _parse(signed_head)
+    cose.verify_sign1(log_key, message, root)
+    signed_log, issued_s, tree_size = _claims(message)
+    if (signed_log, tree_size) != (log, size) or issued_s is None:
+        raise ProofError(f"the head is of {tree_size} leaves of {signed_log!a}, expected {size}")
+    return issued_s
+
+
 def verify_inclusion(
     log_key: PublicKey, receipt: bytes, leaf: bytes, *, size_signed: bool = True
 ) -> Inclusion:

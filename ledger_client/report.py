@@ -1,0 +1,126 @@
+"""What a verification established, as values, as lines for people and as JSON."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+PROVENANCE_NAMES = {
+    0: "observed",
+    1: "bonded",
+    2: "authenticated",
+    3: "signed by the sensor",
+    9: "simulated",
+}
+CLOCK_NAMES = ("unset", "restored", "NTP", "authenticated", "roughtime", "GNSS", "RTC")
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """One signer of batches: name, how many, from which sequence to which."""
+
+    did: str
+    short_id: str
+    batches: int
+    first_sequence: int
+    last_sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything below is signed, and was checked. Minutes are Unix minutes, times Unix seconds.
+
+    `gaps` are missing sequences of an issuer; `losses` are counted in readings; `disclosed`
+    readings are those whose leaves were there to be checked. `findings` are remarks, not failures.
+    """
+
+    log: str
+    demo: bool
+    vkey: str
+    receipt_key: str
+    size: int
+    root: str
+    signed_s: int
+    receipts: int
+    kinds: Mapping[str, int]
+    issuers: tuple[Issuer, ...]
+    subjects: tuple[str, ...]
+    batches: int
+    readings: int
+    disclosed: int
+    first_minute: int | None
+    last_minute: int | None
+    provenance: Mapping[int, int]
+    losses: Mapping[str, int]
+    gaps: tuple[str, ...]
+    clock_states: Mapping[int, int]
+    clock_steps: int
+    boots: int
+    profiles: tuple[str, ...]
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """What a reader should know although everything holds."""
+        withheld = self.readings - self.disclosed
+        unset = self.clock_states.get(0, 0)
+        lost = sum(self.losses.values())
+        remarks = (
+            (self.demo, "this is a demo log: its readings and money are play"),
+            (lost, f"{lost} readings were lost and signed for as lost"),
+            (self.gaps, f"{len(self.gaps)} gaps in the issuers' sequences"),
+            (withheld, f"{withheld} readings are counted and proved but not disclosed"),
+            (unset, f"{unset} batches were made while the clock was not set"),
+            (self.clock_steps, f"the clock stepped in {self.clock_steps} batches"),
+        )
+        return tuple(text for applies, text in remarks if applies)
+
+    def as_json(self) -> dict[str, object]:
+        """The same as plain JSON values."""
+        provenance = {PROVENANCE_NAMES[key]: count for key, count in self.provenance.items()}
+        states = {CLOCK_NAMES[key]: count for key, count in self.clock_states.items()}
+        return {
+            **asdict(self),
+            "provenance": provenance,
+            "clock_states": states,
+            "findings": list(self.findings),
+        }
+
+    def lines(self) -> list[str]:
+        """For people, one fact a line."""
+        kinds = ", ".join(f"{count} {kind}" for kind, count in self.kinds.items())
+        provenance = ", ".join(
+            f"{count} {PROVENANCE_NAMES[key]}" for key, count in self.provenance.items()
+        )
+        losses = ", ".join(f"{count} {name}" for name, count in self.losses.items())
+        clock = ", ".join(f"{CLOCK_NAMES[key]} {count}" for key, count in self.clock_states.items())
+        return [
+            f"log          {self.log}{' (demo)' if self.demo else ''}",
+            f"log key      {self.vkey}",
+            f"receipt key  {self.receipt_key}",
+            f"head         {self.size} entries, root {self.root}, signed {_moment(self.signed_s)}",
+            f"entries      {kinds}; {self.receipts} receipts hold",
+            *(
+                f"issuer       {issuer.did} ({issuer.short_id}): {issuer.batches} batches, "
+                f"sequence {issuer.first_sequence} to {issuer.last_sequence}"
+                for issuer in self.issuers
+            ),
+            *(f"subject      {subject}" for subject in self.subjects),
+            f"readings     {self.readings} in {self.batches} batches, {self.disclosed} disclosed",
+            f"period       {self._period()}",
+            f"provenance   {provenance or 'none'}",
+            f"losses       {losses or 'none'}",
+            f"gaps         {'; '.join(self.gaps) or 'none'}",
+            f"clock        {clock or 'none'} (batches); {self.boots} boots",
+            *(f"note         {finding}" for finding in self.findings),
+        ]
+
+    def _period(self) -> str:
+        if self.first_minute is None or self.last_minute is None:
+            return "none"
+        return f"{_moment(self.first_minute * 60)} to {_moment(self.last_minute * 60)}"
+
+
+def _moment(unix_s: int) -> str:
+    try:
+        return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    except (OverflowError, ValueError, OSError):
+        return f"Unix time {unix_s}"
