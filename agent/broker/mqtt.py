@@ -1,0 +1,351 @@
+"""Any MQTT 3.1.1 broker through aiomqtt: one connection that mends itself, QoS 1 both ways.
+
+Three things that the libraries do not do by themselves. A message is acknowledged only when its
+reader asks for the next one, so the broker's own window is the back-pressure and a crash loses
+nothing. A publish survives any number of connections. After a connection the subscriptions are made
+anew even if the broker says that it kept the session.
+"""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, NamedTuple, Self
+from urllib.parse import urlsplit
+
+import aiomqtt
+
+from agent.broker import BrokerError, Message
+
+if TYPE_CHECKING:
+    from paho.mqtt.reasoncodes import ReasonCode
+
+BACKOFF_FIRST_S = 0.5
+CONNECT_MAX_S = 5.0
+FAREWELL_MAX_S = 2.0
+REFUSED_CODES = frozenset({2, 4, 5})  # MQTT 3.1.1 section 3.2.2.3: client id, password, permission
+SUBSCRIPTION_REFUSED = 0x80
+PORTS = {"mqtt": 1883, "mqtts": 8883}
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a broker is and who we are there. The client id names the persistent session.
+
+    `ca`, `certificate` and `key` are PEM files and go with an `mqtts://` url; without `ca` the
+    system's authorities are trusted.
+    """
+
+    url: str
+    client_id: str
+    user: str = ""
+    password: str = field(default="", repr=False)
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """At `inbox_max` unread messages the connection is dropped; the broker delivers them again."""
+
+    in_flight_max: int = 32
+    inbox_max: int = 1_000
+    payload_bytes_max: int = 256 << 10
+    puback_max_s: float = 10.0
+    keepalive_s: int = 20
+    backoff_max_s: float = 30.0
+
+
+class _Unread(NamedTuple):
+    """A message, the connection that it came over, and how many readers still have to take it."""
+
+    message: Message
+    client: aiomqtt.Client
+    mid: int
+    qos: int
+    readers: list["_Inbox"]
+
+
+class _Inbox:
+    """The messages of one subscription; asking for the next one acknowledges the last."""
+
+    def __init__(self, filters: tuple[str, ...], done: Callable[[_Unread, "_Inbox"], None]) -> None:
+        self.filters = filters
+        self.queue: asyncio.Queue[_Unread] = asyncio.Queue()  # bounded by MqttBroker._sort
+        self._taken: _Unread | None = None
+        self._done = done
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Message:
+        self._release()
+        self._taken = await self.queue.get()
+        return self._taken.message
+
+    def _release(self) -> None:
+        if self._taken is not None:
+            self._done(self._taken, self)
+            self._taken = None
+
+    def wants(self, topic: aiomqtt.Topic) -> bool:
+        """Whether one of the filters matches."""
+        return any(topic.matches(text) for text in self.filters)
+
+    def drop(self) -> None:
+        """Give up what is unread without acknowledging it: the broker delivers it again."""
+        self.queue = asyncio.Queue()
+
+    def forget(self) -> None:
+        """Acknowledge what was taken and what nobody will read."""
+        self._release()
+        while not self.queue.empty():
+            self._done(self.queue.get_nowait(), self)
+
+
+class MqttBroker:
+    """A Broker anywhere. `run` is the connection; everything else waits for it.
+
+    `will` is left with the broker, retained, and published when we vanish or leave; `hello` makes
+    the message, retained, that takes it back after each connection. `random` spreads reconnects.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        random: Random,
+        limits: Limits | None = None,
+        will: tuple[str, bytes] | None = None,
+        hello: Callable[[], tuple[str, bytes]] | None = None,
+    ) -> None:
+        self.connected = asyncio.Event()
+        self.strays = 0
+        """Messages of an earlier run's subscription that nobody asked for again; dropped."""
+        self._endpoint = endpoint
+        self._random = random
+        self._limits = limits or Limits()
+        self._will = will
+        self._hello = hello
+        self._inboxes: list[_Inbox] = []
+        self._client: aiomqtt.Client | None = None
+        self._window = asyncio.Semaphore(self._limits.in_flight_max)
+        self._held: set[int] = set()
+        self._failures = 0
+
+    async def run(self) -> None:
+        """Keep the connection until cancelled, then say the will and leave.
+
+        Raises BrokerError if the broker answers the first time and refuses us, or if url or
+        certificates are unusable. Any other trouble is retried with full jitter, for ever.
+        """
+        tls = _tls(self._endpoint)
+        clock = asyncio.get_running_loop().time
+        welcomed, away = False, False
+        while True:
+            since_s = clock()
+            try:
+                async with self._connection(tls) as client:
+                    welcomed, away = True, False
+                    await self._converse(client)
+            except aiomqtt.MqttError as error:
+                if not welcomed and _is_refusal(error):
+                    raise BrokerError(
+                        f"{self._endpoint.url} refuses {self._endpoint.client_id}: {error}; check"
+                        " the user, password and certificate files of [broker]"
+                    ) from error
+                if not away:
+                    _log.warning("broker %s is away: %s", self._endpoint.url, error)
+                away = True
+            finally:
+                self.connected.clear()
+                self._client = None
+            if clock() - since_s > self._limits.backoff_max_s:
+                self._failures = 0  # it held; two agents that share a client id never get here
+            await asyncio.sleep(self._backoff_s())
+
+    async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        """Publish at QoS 1 and return after the PUBACK; waits, and sends again, through an outage.
+
+        BrokerError if the payload is over the limit: such a one would break every connection.
+        """
+        if len(payload) > self._limits.payload_bytes_max:
+            raise BrokerError(
+                f"{topic}: expected at most {self._limits.payload_bytes_max} bytes, "
+                f"got {len(payload)}; send it in parts"
+            )
+        async with self._window:
+            while True:
+                await self.connected.wait()
+                try:
+                    await self._publish(topic, payload, retain=retain)
+                except aiomqtt.MqttError as error:
+                    _log.debug("publishing to %s again: %s", topic, error)
+                    await asyncio.sleep(BACKOFF_FIRST_S * self._random.random())
+                else:
+                    return
+
+    async def _publish(self, topic: str, payload: bytes, *, retain: bool) -> None:
+        if self._client is None:
+            raise aiomqtt.MqttError("not connected")
+        timeout_s = self._limits.puback_max_s
+        await self._client.publish(topic, payload, qos=1, retain=retain, timeout=timeout_s)
+
+    @asynccontextmanager
+    async def subscribe(self, *filters: str) -> AsyncIterator[AsyncIterator[Message]]:
+        """Subscribe at QoS 1 while the context is open; now if connected, else when we are.
+
+        Leaving by an exception (a crash, a shutdown) keeps the subscription in the session, so the
+        broker collects for the next run. BrokerError if the broker refuses a filter.
+        """
+        inbox = _Inbox(filters, self._done)
+        self._inboxes.append(inbox)
+        try:
+            if self._client is not None and self.connected.is_set():
+                with suppress(aiomqtt.MqttError):  # `run` subscribes again after the reconnect
+                    await _subscribe(self._client, filters)
+            yield inbox
+        finally:
+            self._inboxes.remove(inbox)
+        inbox.forget()
+        unused = set(filters) - {text for other in self._inboxes for text in other.filters}
+        client = self._client
+        if unused and client is not None:
+            with suppress(aiomqtt.MqttError):
+                await client.unsubscribe(sorted(unused))
+
+    @asynccontextmanager
+    async def _connection(self, tls: ssl.SSLContext | None) -> AsyncIterator[aiomqtt.Client]:
+        """Connect and disconnect; a connection attempt that is cancelled is finished, then closed.
+
+        aiomqtt connects in a thread, which cannot be cancelled: without this a socket would stay.
+        """
+        client = self._new_client(tls)
+        entering = asyncio.get_running_loop().create_task(client.__aenter__())
+        try:
+            await asyncio.shield(entering)
+        except asyncio.CancelledError:
+            with suppress(aiomqtt.MqttError):
+                await entering
+                await client.__aexit__(None, None, None)
+            raise
+        try:
+            yield client
+        finally:
+            with suppress(aiomqtt.MqttError):
+                await client.__aexit__(None, None, None)
+
+    def _new_client(self, tls: ssl.SSLContext | None) -> aiomqtt.Client:
+        where = urlsplit(self._endpoint.url)
+        client = aiomqtt.Client(
+            where.hostname or "",
+            where.port or PORTS[where.scheme],
+            identifier=self._endpoint.client_id,
+            username=self._endpoint.user or None,
+            password=self._endpoint.password or None,
+            clean_session=False,
+            will=aiomqtt.Will(*self._will, qos=1, retain=True) if self._will else None,
+            tls_context=tls,
+            timeout=CONNECT_MAX_S,
+            keepalive=self._limits.keepalive_s,
+            max_inflight_messages=self._limits.in_flight_max,
+            max_queued_incoming_messages=2 * self._limits.inbox_max,
+        )
+        client.pending_calls_threshold = self._limits.in_flight_max + len(self._inboxes)
+        # aiomqtt has no door to manual acknowledgement, without which a full queue loses messages
+        client._client.manual_ack_set(on=True)  # noqa: SLF001  # see the line above
+        return client
+
+    async def _converse(self, client: aiomqtt.Client) -> None:
+        """Take back the will, subscribe anew, and sort what comes until the connection ends."""
+        try:
+            if self._hello is not None:
+                topic, payload = self._hello()
+                await client.publish(topic, payload, qos=1, retain=True)
+            self._client = client
+            for inbox in tuple(self._inboxes):
+                await _subscribe(client, inbox.filters)
+            self.connected.set()
+            _log.info("broker %s answers", self._endpoint.url)
+            await self._sort(client)
+        except asyncio.CancelledError:
+            if self._will is not None:
+                with suppress(aiomqtt.MqttError):
+                    await client.publish(*self._will, qos=1, retain=True, timeout=FAREWELL_MAX_S)
+            raise
+
+    async def _sort(self, client: aiomqtt.Client) -> None:
+        """Put each message into the inboxes that asked for it."""
+        messages = client.messages
+        self._held = set()
+        async for raw in messages:
+            if raw.qos and raw.mid in self._held:
+                continue  # sent again because its reader is slow: it is in the inbox already
+            readers = [box for box in self._inboxes if box.wants(raw.topic)]
+            message = Message(raw.topic.value, raw.payload, raw.retain)
+            unread = _Unread(message, client, raw.mid, raw.qos, readers)
+            self._held.add(raw.mid)
+            if not readers:
+                self.strays += 1
+                self._acknowledge(unread)
+            for inbox in tuple(readers):
+                inbox.queue.put_nowait(unread)
+            full = [box for box in readers if box.queue.qsize() >= self._limits.inbox_max]
+            if full or len(messages) >= self._limits.inbox_max:
+                for inbox in full:
+                    inbox.drop()
+                raise aiomqtt.MqttError(f"{self._limits.inbox_max} messages unread at {raw.topic}")
+
+    def _done(self, unread: _Unread, inbox: _Inbox) -> None:
+        unread.readers.remove(inbox)
+        if not unread.readers and unread.client is self._client:
+            self._acknowledge(unread)
+
+    def _acknowledge(self, unread: _Unread) -> None:
+        self._held.discard(unread.mid)
+        unread.client._client.ack(unread.mid, unread.qos)  # noqa: SLF001  # see _new_client
+
+    def _backoff_s(self) -> float:
+        ceiling_s = min(self._limits.backoff_max_s, BACKOFF_FIRST_S * 2 ** min(self._failures, 16))
+        self._failures += 1
+        return self._random.uniform(0, ceiling_s)
+
+
+def _tls(endpoint: Endpoint) -> ssl.SSLContext | None:
+    scheme = urlsplit(endpoint.url).scheme
+    if scheme not in PORTS or not urlsplit(endpoint.url).hostname:
+        raise BrokerError(f"expected mqtt://HOST:PORT or mqtts://HOST:PORT, got {endpoint.url!r}")
+    if scheme == "mqtt":
+        return None
+    try:
+        context = ssl.create_default_context(cafile=endpoint.ca)
+        if endpoint.certificate is not None:
+            context.load_cert_chain(endpoint.certificate, endpoint.key)
+    except OSError as error:  # ssl.SSLError is one
+        raise BrokerError(
+            f"cannot use ca {endpoint.ca}, certificate {endpoint.certificate} and key"
+            f" {endpoint.key}: {error}"
+        ) from error
+    return context
+
+
+def _is_refusal(error: aiomqtt.MqttError) -> bool:
+    if isinstance(error, aiomqtt.MqttCodeError) and error.rc is not None:
+        code = error.rc if isinstance(error.rc, int) else error.rc.value
+        return code in REFUSED_CODES or code in {0x85, 0x86, 0x87}
+    return "CERTIFICATE" in str(error).upper() or "SSLV3_ALERT" in str(error).upper()
+
+
+async def _subscribe(client: aiomqtt.Client, filters: Iterable[str]) -> None:
+    wanted = [(text, 1) for text in filters]
+    codes: Sequence[int | ReasonCode] = await client.subscribe(wanted)
+    for (text, _), code in zip(wanted, codes, strict=True):
+        if (code if isinstance(code, int) else code.value) >= SUBSCRIPTION_REFUSED:
+            raise BrokerError(f"the broker refuses us the filter {text}; see its access rules")
