@@ -169,5 +169,7 @@ class Air:
             await self.central.stop_scanning(legacy=True)
 
     def _heard(self, advertisement: Advertisement) -> None:
+        if advertisement.is_scan_response:
+            return  # bumble's controller says every advert twice, once as the scan response
         for scanner in tuple(self._scanners):
             scanner(advertisement)
