@@ -37,6 +37,7 @@ class Home:
         self.ledger_db = path / "ledger.db"
         self.journal_db = path / "journal.db"
         self.broker = path / "broker"
+        self.broker_users = path / "broker" / "users"
         self.socket = path / "status.sock"
         self._lock = -1
 

@@ -34,6 +34,7 @@ class Component:
     profile: Profile
     key: bytes | None
     silence_max_ms: int
+    pair: bool = False
 
 
 class Intake:
@@ -96,7 +97,7 @@ class Pipeline:
         self,
         components: Mapping[str, Component],
         admission: Admission,
-        heard: Callable[[Component, Packet, list[Reading]], None],
+        heard: Callable[[str, Packet, list[Reading]], None],
     ) -> None:
         self._components = components
         self._admission = admission
@@ -166,7 +167,7 @@ class Pipeline:
                 tuple((reading.quantity, reading.value) for reading in readings),
             )
         )
-        self._heard(component, packet, readings)
+        self._heard(component.alias, packet, readings)
 
     def _differences(
         self, component: Component, packet: Packet, later: list[Reading]

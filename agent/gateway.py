@@ -1,0 +1,219 @@
+"""The composition root: configuration to parts. The only reader of the clock."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from random import Random
+
+from agent import topics
+from agent.admission import Admission, Limits
+from agent.batching import BatchLimits
+from agent.broker import Broker
+from agent.broker.embedded import EmbeddedBroker, User, read_password
+from agent.broker.mqtt import Endpoint, MqttBroker
+from agent.broker.mqtt import Limits as BrokerLimits
+from agent.clock import Steps, quality, stamp
+from agent.config import Config, ConfigError
+from agent.pipeline import CommitLimits, Committer, Component, Intake, Pipeline
+from agent.presence import Presence
+from agent.publisher import Names, Publisher
+from agent.registry import Registered
+from agent.running import Connection, Running
+from agent.status import Board
+from agent.stores import Stores, Wanted, open_stores
+from agent.uplink import Now, Uplink
+from firmware_bridge.profiles import by_name
+from firmware_bridge.radio import Device, Radio, Stamp
+
+
+def clock() -> Stamp:
+    """The two clocks, now: Unix and boot time in milliseconds."""
+    return stamp(time.time_ns())
+
+
+def read_components(config: Config) -> list[Component]:
+    """What is to be heard; raises ConfigError for a profile or a key file that is not there."""
+    components = []
+    for number, each in enumerate(config.components):
+        where = f"components[{number}]"
+        try:
+            profile = by_name(each.profile)
+        except KeyError as error:
+            raise ConfigError(f"{where}.profile: {error.args[0]}") from error
+        components.append(
+            Component(
+                alias=each.alias,
+                kind=each.kind,
+                address=each.address,
+                subject=each.subject,
+                profile=profile,
+                key=_bind_key(where, each.bind_key_file),
+                silence_max_ms=int(each.silence_max_s * 1000),
+                pair=each.pair,
+            )
+        )
+    return components
+
+
+def _bind_key(where: str, file: str) -> bytes | None:
+    if not file:
+        return None
+    try:
+        key = bytes.fromhex(Path(file).read_text(encoding="ascii").strip())
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{where}.bind_key_file: expected a readable file of 32 hex digits at {file}"
+        ) from error
+    if len(key) != 16:  # noqa: PLR2004  # AES-128
+        raise ConfigError(
+            f"{where}.bind_key_file: expected 32 hex digits in {file}, got {len(key)} bytes"
+        )
+    return key
+
+
+def open_home(config: Config, components: Iterable[Component]) -> Stores:
+    """The stores of this gateway; raises what `open_stores` raises."""
+    return open_stores(
+        Wanted(
+            home=Path(config.gateway.home),
+            log_name=config.ledger.name,
+            demo=config.gateway.demo,
+            journal_bytes_max=config.journal.bytes_max,
+            components=tuple(
+                Registered(
+                    each.alias, each.kind, each.address, each.profile.name, each.subject, id=""
+                )
+                for each in components
+            ),
+        ),
+        clock(),
+    )
+
+
+def devices(components: Iterable[Component]) -> list[Device]:
+    """The components as a radio wants them."""
+    return [
+        Device(each.address, each.profile, each.pair, each.silence_max_ms / 1000)
+        for each in components
+    ]
+
+
+def compose(
+    config: Config, stores: Stores, radio: Radio, components: Iterable[Component]
+) -> Running:
+    """Join the parts of one gateway."""
+    heard = {each.address: each for each in components}
+    board, steps = Board(), Steps()
+    limits = Limits(
+        config.admission.readings_per_s_max, repeat_ms=int(config.admission.repeat_s * 1000)
+    )
+    intake = Intake(config.radio.packets_max)
+    pipeline = Pipeline(heard, Admission(limits, stores.journal.counters()), board.heard)
+
+    def now() -> Now:
+        at = clock()
+        return Now(at, quality(at.wall_ms / 1000), stores.boot, steps.seen(at))
+
+    return Running(
+        stores=stores,
+        radio=radio,
+        intake=intake,
+        pipeline=pipeline,
+        committer=Committer(
+            intake,
+            pipeline,
+            stores.journal,
+            CommitLimits(config.journal.commit_age_max_s, config.journal.commit_readings_max),
+            stores.vault.seal_pack,
+        ),
+        uplink=Uplink(
+            journal=stores.journal,
+            log=stores.log,
+            vault=stores.vault,
+            signer=stores.signer,
+            log_key=stores.log_key,
+            subjects=stores.subjects,
+            boots=stores.registry,
+            limits=BatchLimits(config.batch.readings_max, int(config.batch.age_max_s * 1000)),
+            batches_max=config.batch.batches_per_head_max,
+        ),
+        board=board,
+        now=now,
+        connect=_connector(config, stores),
+        publisher=lambda broker: _publisher(config, stores, broker),
+    )
+
+
+def _publisher(config: Config, stores: Stores, broker: Broker) -> Publisher:
+    names = Names(
+        stores.signer.public.short_id,
+        {alias: each.id for alias, each in stores.components.items()},
+        stores.subjects,
+    )
+    return Publisher(
+        journal=stores.journal,
+        log=stores.log,
+        vault=stores.vault,
+        broker=broker,
+        names=names,
+        personal=config.broker.personal_tele,
+    )
+
+
+def _connector(
+    config: Config, stores: Stores
+) -> Callable[[asyncio.TaskGroup], Awaitable[Connection]]:
+    """The way to the broker that the configuration names, started when it is called."""
+    settings, random = config.broker, Random()  # noqa: S311  # jitter, not a secret
+    gateway = stores.signer.public.short_id
+    state = quality(clock().wall_ms / 1000).state.name.lower()
+    file = settings.password_file
+    outside = Path(file).read_text(encoding="utf-8").strip() if file else ""
+    presence = Presence(gateway, config.gateway.alias, "gateway", gateway, stores.boot, clock=state)
+
+    async def connect(services: asyncio.TaskGroup) -> Connection:
+        tasks = []
+        user, url, password = settings.user or gateway, settings.url, outside
+        if url == "embedded":
+            embedded = EmbeddedBroker(
+                stores.home.broker,
+                _users(config, stores),
+                random=random,
+                port=settings.port,
+                websocket_port=settings.websocket_port,
+                bytes_max=settings.bytes_max,
+            )
+            tasks.append(services.create_task(embedded.run()))
+            await embedded.ready.wait()
+            url, password = embedded.url, read_password(stores.home.broker_users, gateway)
+        broker = MqttBroker(
+            Endpoint(
+                url,
+                client_id=f"milepost-{gateway}",
+                user=user,
+                password=password,
+                ca=_path(settings.ca_file),
+                certificate=_path(settings.cert_file),
+                key=_path(settings.key_file),
+            ),
+            random=random,
+            limits=BrokerLimits(settings.in_flight_max, settings.inbox_max),
+            will=presence.said("offline"),
+            hello=lambda: presence.said("online"),
+        )
+        return Connection(broker, [services.create_task(broker.run()), *tasks])
+
+    return connect
+
+
+def _users(config: Config, stores: Stores) -> list[User]:
+    """The embedded broker's users: we, relaying for our components, and those who only watch."""
+    gateway, folder = stores.signer.public.short_id, stores.home.broker_users
+    rules = {gateway: topics.gateway_rules(gateway, (c.id for c in stores.components.values()))}
+    rules |= dict.fromkeys(config.broker.observers, topics.DASHBOARD)
+    return [User(name, read_password(folder, name), rule) for name, rule in rules.items()]
+
+
+def _path(text: str) -> Path | None:
+    return Path(text) if text else None

@@ -1,0 +1,121 @@
+"""One gateway at work: hearing, proving, telling and paying, started and ended in order.
+
+The parts arrive built. Ending is the delicate half: the radio goes first, what it said is
+committed, proved and told, deals are settled, the connection says goodbye, the broker goes last.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from agent.broker import Broker
+from agent.pipeline import Committer, Intake, Pipeline
+from agent.publisher import Publisher
+from agent.status import BatchView, Board
+from agent.stores import Stores
+from agent.uplink import Now, Proved, Uplink
+from firmware_bridge.radio import Radio
+
+PROVE_EVERY_S = 0.5
+PUBLISH_EVERY_S = 0.25
+FAREWELL_MAX_S = 6.0
+LATEST_SHOWN = 8
+
+
+class Deal(Protocol):
+    """Something that trades for one of our parties while the gateway runs."""
+
+    async def run(self, broker: Broker) -> None:
+        """Trade until cancelled."""
+        ...
+
+    async def settle(self) -> None:
+        """Claim what is owed and end what may end; bounded in time by the caller."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """The way to the broker: `tasks` carry it, in the order in which they must end."""
+
+    broker: Broker
+    tasks: Sequence[asyncio.Task[None]]
+
+
+@dataclass(slots=True)
+class Running:
+    """The joined parts, and what happened since the start."""
+
+    stores: Stores
+    radio: Radio
+    intake: Intake
+    pipeline: Pipeline
+    committer: Committer
+    uplink: Uplink
+    board: Board
+    now: Callable[[], Now]
+    connect: Callable[[asyncio.TaskGroup], Awaitable[Connection]]
+    publisher: Callable[[Broker], Publisher]
+    deals: Sequence[Deal] = ()
+    broker: Broker | None = None
+    telling: Publisher | None = None
+    proved: int = 0
+    latest: deque[BatchView] = field(default_factory=lambda: deque(maxlen=LATEST_SHOWN))
+
+    async def run(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+        """Work until `stop`, then finish what was begun. Raises an ExceptionGroup of its troubles.
+
+        A commit that the disk refuses ends the run: what was committed before stays.
+        """
+        async with asyncio.TaskGroup() as services:
+            connection = await self.connect(services)
+            self.broker = connection.broker
+            publisher = self.telling = self.publisher(connection.broker)
+            telling = services.create_task(publisher.run(PUBLISH_EVERY_S, asyncio.sleep))
+            trading = [services.create_task(deal.run(connection.broker)) for deal in self.deals]
+            await self._hear(stop, ready)
+            telling.cancel()
+            self._note(self.uplink.step(self.now(), drain=True))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FAREWELL_MAX_S):
+                    await self._farewell(publisher)
+            for task in (*trading, *connection.tasks):
+                task.cancel()
+                await asyncio.wait([task])
+
+    async def _hear(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+        async with asyncio.TaskGroup() as hearing:
+            work = [
+                hearing.create_task(self.radio.run(self.intake.put)),
+                hearing.create_task(
+                    self.committer.run(self.stores.boot, lambda: self.now().stamp.boottime_ms)
+                ),
+                hearing.create_task(self._prove()),
+            ]
+            ready()
+            await stop.wait()
+            for task in work:
+                task.cancel()
+                await asyncio.wait([task])
+
+    async def _prove(self) -> None:
+        while True:
+            self._note(self.uplink.step(self.now()))
+            await asyncio.sleep(PROVE_EVERY_S)
+
+    async def _farewell(self, publisher: Publisher) -> None:
+        async with asyncio.TaskGroup() as last:
+            for deal in self.deals:
+                last.create_task(deal.settle())
+            while await publisher.step():
+                pass
+
+    def _note(self, proved: list[Proved]) -> None:
+        self.proved += len(proved)
+        self.latest.extend(
+            BatchView(each.subject, each.sequence, each.readings, each.log_index, each.log_size)
+            for each in proved
+        )

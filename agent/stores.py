@@ -1,0 +1,117 @@
+"""What a gateway keeps on disk, opened and checked together before anything runs.
+
+ledger.db holds log, settlement, registry and till on one connection; journal.db holds readings.
+"""
+
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.clock import kernel_boot_id
+from agent.home import Home, Vault, boot_identity
+from agent.journal import Journal, Losses
+from agent.registry import Registered, Registry
+from agent.till import Till
+from firmware_bridge.radio import Stamp
+from ledger_client.keys import PublicKey, SigningKey
+from ledger_client.log import Log, open_database
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the configuration asks of the stores."""
+
+    home: Path
+    log_name: str
+    demo: bool
+    journal_bytes_max: int
+    components: tuple[Registered, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Everything durable, open. `boot` names this boot of the box; `starts` counts within it."""
+
+    home: Home
+    connection: sqlite3.Connection
+    log: Log
+    registry: Registry
+    till: Till
+    journal: Journal
+    vault: Vault
+    signer: SigningKey
+    log_key: PublicKey
+    subjects: dict[str, str]
+    components: dict[str, Registered]
+    boot: bytes
+    starts: int
+
+    def close(self) -> None:
+        """Close the databases and let the home go."""
+        self.journal.close()
+        self.connection.close()
+        self.home.unlock()
+
+
+def open_stores(wanted: Wanted, now: Stamp) -> Stores:
+    """Open, check and, the first time, make everything.
+
+    Raises:
+        HomeError: the folder cannot be written, or another process has it.
+        LocalError: a key or a database that contradicts the rest. Nothing was signed.
+        JournalError: the journal is damaged.
+    """
+    home = Home(wanted.home)
+    home.create()
+    home.lock()
+    connection = open_database(home.ledger_db)
+    signer, receipt_key = home.key("gateway"), home.key("log")
+    log = Log.open(
+        connection,
+        name=wanted.log_name,
+        receipt_key=receipt_key,
+        note_key=home.key("note"),
+        demo=wanted.demo,
+        now_s=now.wall_ms // 1000,
+    )
+    registry = Registry(connection)
+    registry.create()
+    boot = boot_identity(signer.public.raw, kernel_boot_id())
+    _, starts = registry.boot(boot)
+    components = _enrol(wanted.components, home, registry)
+    subjects = registry.subjects()
+    journal = Journal.open(home.journal_db, wanted.journal_bytes_max)
+    if starts > 1 or registry.boot_count(boot) > 1:
+        journal.lose({each.subject: Losses(gap=1) for each in components.values()})
+    return Stores(
+        home=home,
+        connection=connection,
+        log=log,
+        registry=registry,
+        till=Till.open(connection),
+        journal=journal,
+        vault=Vault({alias: home.subject_key(urn) for alias, urn in subjects.items()}),
+        signer=signer,
+        log_key=receipt_key.public,
+        subjects=subjects,
+        components=components,
+        boot=boot,
+        starts=starts,
+    )
+
+
+def _enrol(
+    components: Iterable[Registered], home: Home, registry: Registry
+) -> dict[str, Registered]:
+    """Give each component its key and its subject its urn; returns them by alias, with ids."""
+    enrolled: dict[str, Registered] = {}
+    for each in components:
+        registry.subject(each.subject)
+        short_id = home.key(f"component-{each.alias}").public.short_id
+        known = Registered(
+            each.alias, each.kind, each.address, each.profile, each.subject, short_id
+        )
+        registry.enrol(known)
+        enrolled[each.alias] = known
+    return enrolled
