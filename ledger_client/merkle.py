@@ -109,10 +109,11 @@ def root_from_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes
     """The root that `path` leads to from leaf hash `leaf`; RFC 9162 section 2.1.3.2.
 
     Raises:
-        ProofError: no path of this length belongs to this index and size.
+        ProofError: no path of this length belongs to this index and size, or a hash has no 32 bytes.
     """
     if not 0 <= index < size <= SIZE_MAX:
         raise ProofError(f"there is no leaf {index} in a tree of {size}")
+    _expect_hashes(leaf, *path)
     position, last, result = index, size - 1, leaf
     for sibling in path:
         if last == 0:
@@ -135,10 +136,11 @@ def roots_from_consistency(
     """The old and the new root that `path` leads to; RFC 9162 section 2.1.4.2.
 
     Raises:
-        ProofError: no path of this length belongs to these sizes.
+        ProofError: no path of this length belongs to these sizes, or a hash has no 32 bytes.
     """
     if not 0 < old < new <= SIZE_MAX or not path:
         raise ProofError(f"{len(path)} hashes cannot lead from {old} leaves to {new}")
+    _expect_hashes(old_root, *path)
     first, *rest = path if old & (old - 1) else [old_root, *path]
     position, last = old - 1, new - 1
     while position & 1:
@@ -189,6 +191,12 @@ def verify_consistency(
 def _expect(computed: bytes, expected: bytes) -> None:
     if computed != expected:
         raise ProofError(f"the proof leads to {computed.hex()}, not to {expected.hex()}")
+
+
+def _expect_hashes(*hashes: bytes) -> None:
+    for each in hashes:
+        if len(each) != HASH_BYTES:
+            raise ProofError(f"a hash has {HASH_BYTES} bytes, got {len(each)}")
 
 
 def _split(count: int) -> int:
