@@ -109,7 +109,7 @@ def root_from_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes
     """The root that `path` leads to from leaf hash `leaf`; RFC 9162 section 2.1.3.2.
 
     Raises:
-        ProofError: no path of this length belongs to this index and size, or a hash has no 32 bytes.
+        ProofError: no such leaf, another length of path, or a hash that has no 32 bytes.
     """
     if not 0 <= index < size <= SIZE_MAX:
         raise ProofError(f"there is no leaf {index} in a tree of {size}")
@@ -136,7 +136,7 @@ def roots_from_consistency(
     """The old and the new root that `path` leads to; RFC 9162 section 2.1.4.2.
 
     Raises:
-        ProofError: no path of this length belongs to these sizes, or a hash has no 32 bytes.
+        ProofError: no such sizes, another length of path, or a hash that has no 32 bytes.
     """
     if not 0 < old < new <= SIZE_MAX or not path:
         raise ProofError(f"{len(path)} hashes cannot lead from {old} leaves to {new}")
