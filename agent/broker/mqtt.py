@@ -11,15 +11,14 @@ import logging
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple, Self
-from urllib.parse import urlsplit
 
 import aiomqtt
 
 from agent.broker import BrokerError, Message
+from agent.broker.endpoint import Endpoint
 
 if TYPE_CHECKING:
     from paho.mqtt.reasoncodes import ReasonCode
@@ -27,28 +26,13 @@ if TYPE_CHECKING:
 BACKOFF_FIRST_S = 0.5
 CONNECT_MAX_S = 5.0
 FAREWELL_MAX_S = 2.0
-REFUSED_CODES = frozenset({2, 4, 5})  # MQTT 3.1.1 section 3.2.2.3: client id, password, permission
+# MQTT 3.1.1 section 3.2.2.3: client id, password, permission; paho gives them MQTT 5 numbers
+REFUSED_CODES = frozenset({2, 4, 5, 0x85, 0x86, 0x87})
 SUBSCRIPTION_REFUSED = 0x80
-PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where a broker is and who we are there. The client id names the persistent session.
-
-    `ca`, `certificate` and `key` are PEM files and go with an `mqtts://` url; without `ca` the
-    system's authorities are trusted.
-    """
-
-    url: str
-    client_id: str
-    user: str = ""
-    password: str = field(default="", repr=False)
-    ca: Path | None = None
-    certificate: Path | None = None
-    key: Path | None = None
+_paho_log = logging.getLogger("paho")
+_paho_log.setLevel(logging.CRITICAL)  # whatever it complains of comes as an MqttError too
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +130,7 @@ class MqttBroker:
         Raises BrokerError if the broker answers the first time and refuses us, or if url or
         certificates are unusable. Any other trouble is retried with full jitter, for ever.
         """
-        tls = _tls(self._endpoint)
+        tls = self._endpoint.tls()
         clock = asyncio.get_running_loop().time
         welcomed, away = False, False
         while True:
@@ -156,9 +140,10 @@ class MqttBroker:
                     welcomed, away = True, False
                     await self._converse(client)
             except aiomqtt.MqttError as error:
-                if not welcomed and _is_refusal(error):
+                reason = "" if welcomed else await _refusal(self._endpoint, tls, error)
+                if reason:
                     raise BrokerError(
-                        f"{self._endpoint.url} refuses {self._endpoint.client_id}: {error}; check"
+                        f"{self._endpoint.url} refuses {self._endpoint.client_id}: {reason}; check"
                         " the user, password and certificate files of [broker]"
                     ) from error
                 if not away:
@@ -243,16 +228,16 @@ class MqttBroker:
                 await client.__aexit__(None, None, None)
 
     def _new_client(self, tls: ssl.SSLContext | None) -> aiomqtt.Client:
-        where = urlsplit(self._endpoint.url)
         client = aiomqtt.Client(
-            where.hostname or "",
-            where.port or PORTS[where.scheme],
-            identifier=self._endpoint.client_id,
+            self._endpoint.host,
+            self._endpoint.port,
+            identifier=self._endpoint.session,
             username=self._endpoint.user or None,
             password=self._endpoint.password or None,
             clean_session=False,
             will=aiomqtt.Will(*self._will, qos=1, retain=True) if self._will else None,
             tls_context=tls,
+            logger=_paho_log,
             timeout=CONNECT_MAX_S,
             keepalive=self._limits.keepalive_s,
             max_inflight_messages=self._limits.in_flight_max,
@@ -318,29 +303,12 @@ class MqttBroker:
         return self._random.uniform(0, ceiling_s)
 
 
-def _tls(endpoint: Endpoint) -> ssl.SSLContext | None:
-    scheme = urlsplit(endpoint.url).scheme
-    if scheme not in PORTS or not urlsplit(endpoint.url).hostname:
-        raise BrokerError(f"expected mqtt://HOST:PORT or mqtts://HOST:PORT, got {endpoint.url!r}")
-    if scheme == "mqtt":
-        return None
-    try:
-        context = ssl.create_default_context(cafile=endpoint.ca)
-        if endpoint.certificate is not None:
-            context.load_cert_chain(endpoint.certificate, endpoint.key)
-    except OSError as error:  # ssl.SSLError is one
-        raise BrokerError(
-            f"cannot use ca {endpoint.ca}, certificate {endpoint.certificate} and key"
-            f" {endpoint.key}: {error}"
-        ) from error
-    return context
-
-
-def _is_refusal(error: aiomqtt.MqttError) -> bool:
+async def _refusal(endpoint: Endpoint, tls: ssl.SSLContext | None, error: aiomqtt.MqttError) -> str:
+    """Say what the broker has against us for good; empty if it may be better next time."""
     if isinstance(error, aiomqtt.MqttCodeError) and error.rc is not None:
         code = error.rc if isinstance(error.rc, int) else error.rc.value
-        return code in REFUSED_CODES or code in {0x85, 0x86, 0x87}
-    return "CERTIFICATE" in str(error).upper() or "SSLV3_ALERT" in str(error).upper()
+        return str(error) if code in REFUSED_CODES else ""
+    return "" if tls is None else await endpoint.tls_refusal(tls)
 
 
 async def _subscribe(client: aiomqtt.Client, filters: Iterable[str]) -> None:
