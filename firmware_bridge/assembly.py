@@ -1,7 +1,8 @@
 """Fragments to messages for an ELM327: link bytes to answers, an answer's lines to messages.
 
 Source: ELM327 data sheet (DSL), "Interpreting Trouble Codes", "Multiline Responses", "Error
-Messages and Alerts"; ISO 15765-2 (ISO-TP) for frames; ISO 15031-5 for the headers of the older buses.
+Messages and Alerts"; ISO 15765-2 (ISO-TP) for frames; ISO 15031-5 for the headers of the older
+buses.
 
 What may stand around the data is dropped: echo, SEARCHING, BUS INIT, prompts, empty lines. Anything
 else that is not a complete message is a `DecodeError`: half a message is worth nothing.
@@ -119,7 +120,8 @@ class _Reply:
             raise self.error("want one answer, got several prompts")
         found: list[str] = []
         silent = False
-        for number, raw in enumerate(part.strip() for part in re.split(r"[\r\n]+", text)):
+        for number, part in enumerate(re.split(r"[\r\n]+", text)):
+            raw = " ".join(part.split())
             line = self._without_chatter(request, raw, first=number == 0)
             if line == _NO_DATA:
                 silent = True
@@ -153,8 +155,6 @@ class _Reply:
 
     def frame(self, line: str) -> tuple[str | None, bytes]:
         """CAN header, or None where the adapter prints none, and the bytes after it."""
-        if ":" in line:
-            raise self.error("want frame numbers of one digit")
         size = 0
         if len(line) % 2:
             size = 3

@@ -5,6 +5,7 @@ profile and reason, or "unsupported". Nothing here knows a clock, a network or a
 """
 
 import json
+import math
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -76,7 +77,9 @@ def _parse(line: str | bytes) -> dict[str, object]:
 
 
 def _echo(name: object) -> object:
-    """The id as it came if it is text or a whole number; anything else is not an id."""
+    """The id as it came if it is text or a number; anything else is not an id."""
+    if isinstance(name, float):
+        return name if math.isfinite(name) else None
     return name if isinstance(name, str | int) else None
 
 
@@ -85,7 +88,7 @@ def _packet(record: dict[str, object]) -> Packet | None:
     match record.get("from"):
         case "gatt":
             service, characteristic = (
-                _uuid(record.get("service", "0000")),
+                _uuid(record.get("service") or "0000"),
                 _uuid(record.get("characteristic")),
             )
             data = _hex(record.get("hex"), "hex")

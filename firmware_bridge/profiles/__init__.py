@@ -86,7 +86,7 @@ def decode(packet: Packet, profile: Profile, key: bytes | None = None) -> list[R
     """The readings that a packet of a device of that profile carries, in its order.
 
     Empty where the profile has nothing to say about it. `key` is the device's, for adverts that
-    come encrypted. Raises `DecodeError` for a payload that the profile claims and that is malformed.
+    come encrypted. Raises `DecodeError` for a malformed payload that the profile claims.
     """
     match packet:
         case Advert():

@@ -16,6 +16,7 @@ from firmware_bridge.packets import Advert, uuid128
 from firmware_bridge.profiles.profile import Fields, Pair, Profile
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESCCM
     from habluetooth import BluetoothServiceInfoBleak
 
 NAME = "bthome"
@@ -103,8 +104,10 @@ def decode(advert: Advert, key: bytes | None) -> Iterator[Pair]:
 
 
 def _payload(advert: Advert) -> tuple[str, bytes]:
+    """The uuid and the service data; both empty for an advertisement of something else."""
     return next(
-        (uuid, advert.service_data[uuid]) for uuid in VERSIONS if uuid in advert.service_data
+        ((uuid, advert.service_data[uuid]) for uuid in VERSIONS if uuid in advert.service_data),
+        ("", b""),
     )
 
 
@@ -120,9 +123,7 @@ def _decrypt(advert: Advert, data: bytes, key: bytes | None) -> bytes:
     uuid = _payload(advert)[0]
     heard = SimpleNamespace(address=advert.address, service_data={uuid: data})
     frame = BTHomeData(cast("BluetoothServiceInfoBleak", heard))  # it looks at nothing else
-    cipher = BTHomeBluetoothDeviceData(bindkey=key).cipher
-    if cipher is None:
-        raise DecodeError(NAME, "bthome-ble made no cipher of the key", data)
+    cipher = cast("AESCCM", BTHomeBluetoothDeviceData(bindkey=key).cipher)  # None without a key
     sealed = frame.get_encrypted_payload() + frame.get_mic()
     try:
         return cipher.decrypt(frame.get_nonce(), sealed, frame.get_associated_data())

@@ -1,8 +1,8 @@
 """Continuous glucose monitors: CGM Measurement, 0x2AA7 of service 0x181F.
 
 Source: Continuous Glucose Monitoring Service 1.0.2, sections 3.1 and 3.11 (E2E-CRC). One value
-holds one or more records, each with its size in front. The size tells whether the optional fields are
-followed by a CRC; a CRC that is there must hold.
+holds one or more records, each with its size in front. The size tells whether the optional fields
+are followed by a CRC; a CRC that is there must hold.
 """
 
 from collections.abc import Iterator

@@ -1,8 +1,8 @@
 """Heart rate straps and watches: Heart Rate Measurement, 0x2A37 of service 0x180D.
 
 Source: Heart Rate Service 1.0, section 3.1; GATT Specification Supplement, "Heart Rate
-Measurement". Energy comes in kJ, RR intervals in 1/1024 s. Reserved flags (bits 5 to 7) are ignored, as the
-specification asks; bytes that no flag announces are refused.
+Measurement". Energy comes in kJ, RR intervals in 1/1024 s. Reserved flags (bits 5 to 7) are
+ignored, as the specification asks; bytes that no flag announces are refused.
 """
 
 from collections.abc import Iterator
@@ -25,6 +25,7 @@ def measurement(data: bytes) -> Iterator[Pair]:
     if flags & ENERGY:
         yield "energy_expended", fields.u16() * 1000
     if flags & RR_INTERVALS:
+        yield "rr_interval", fields.u16() / 1024  # the flag promises at least one
         while fields.left:
             yield "rr_interval", fields.u16() / 1024
     fields.end()

@@ -121,12 +121,18 @@ def _live(asked: tuple[int, ...], data: bytes) -> Iterator[Pair]:
         if data[:1] != bytes(asked):
             raise _error(f"want parameter {asked[0]:02X}", data)
         return  # no quantity, so whatever its length is, nothing wrong can be said
+    if not data:
+        raise _error("want at least one parameter", data)
     left = list(asked)
     at = 0
-    while at < len(data) or len(left) == len(asked):
-        pid = data[at] if at < len(data) else None
+    while at < len(data):
+        pid = data[at]
+        if not left and pid == POSITIVE | LIVE:  # a second answer on the same line
+            left = list(asked)
+            at += 1
+            continue
         if pid not in left:
-            raise _error(f"want one of {bytes(left).hex(' ').upper() or 'none'} at {at}", data)
+            raise _error(f"parameter {pid:02X} was not asked for, or came twice", data)
         if pid not in SIZES:
             raise _error(f"length of parameter {pid:02X} is not known", data)
         value = data[at + 1 : at + 1 + SIZES[pid]]

@@ -1,8 +1,8 @@
 """OBD-II service 01: how long each parameter is, and which quantity it becomes.
 
 Source: SAE J1979 / ISO 15031-5, appendix B. Lengths are needed for parameters without a quantity
-too: one answer can carry six parameters with nothing between them. Those whose length depends on the
-vehicle (55 to 58, most above 63) are left out, so an answer that mixes them in is refused.
+too: one answer can carry six parameters with nothing between them. Those whose length depends on
+the vehicle (55 to 58, most above 63) are left out, so an answer that mixes them in is refused.
 """
 
 from typing import NamedTuple

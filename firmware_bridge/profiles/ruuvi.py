@@ -1,8 +1,8 @@
 """RuuviTag and Ruuvi Air: data formats 3, 5, 6 and E1 under manufacturer 0x0499.
 
 Source: https://docs.ruuvi.com/communication/bluetooth-advertisements, one page a format.
-Big-endian; the "not available" word of each field is no reading. Values without a quantity (particulates, CO2,
-VOC, NOX, movement) are passed over.
+Big-endian; the "not available" word of each field is no reading. Values without a quantity
+(particulates, CO2, VOC, NOX, movement) are passed over.
 """
 
 import math

@@ -1,8 +1,9 @@
 """Valve-cap tyre sensors that advertise 16 bytes under manufacturer 0x0100.
 
-Source: the layout in docs/formats (FORMATS section 9): six id bytes, int32 LE pressure in Pa, int32
-LE temperature in 0.01 Cel, battery in per cent, alarm. TomTom owns the manufacturer number, so a
-payload of another length is ours only when the name or the service says tyre sensor.
+Source: docs/formats.md: six id bytes, int32 LE pressure in Pa, int32 LE temperature in 0.01 Cel,
+battery in per cent, alarm. The manufacturer number is TomTom's, so the payload is ours only when
+something else says tyre sensor too: the name, the service, or the id. The id is the address; its
+second and third byte are EA CA on all sensors seen.
 """
 
 from collections.abc import Iterator
@@ -17,17 +18,23 @@ SIZE = 16
 SERVICE = uuid128("fbb0")
 NAME_START = "TPMS"
 
-PRESSURE_MIN = -101_325  # a vacuum, on a gauge that reads 0 in the open air
-TEMPERATURE_MIN = -27315
+ID_MIDDLE = b"\xea\xca"
+
+# Our limits: outside them the fields do not lie where we think.
+PRESSURE_MIN, PRESSURE_MAX = -101_325, 2_000_000  # Pa, on a gauge that reads 0 in the open air
+HUNDREDTHS_MIN, HUNDREDTHS_MAX = -10_000, 20_000  # 0.01 Cel
 PERCENT_MAX = 100
 
 
 def matches(advert: Advert) -> bool:
-    """Is there a payload of the right size, or one from a device that calls itself tyre sensor?"""
+    """Does the device call itself tyre sensor, or carry a tyre sensor's id in 16 bytes?"""
     data = advert.manufacturer_data.get(MANUFACTURER)
-    return data is not None and (
-        len(data) == SIZE or SERVICE in advert.service_uuids or advert.name.startswith(NAME_START)
-    )
+    if data is None:
+        return False
+    if SERVICE in advert.service_uuids or advert.name.startswith(NAME_START):
+        return True
+    own_id = data[1:3] == ID_MIDDLE or data[:6].hex(":").upper() == advert.address
+    return own_id and len(data) == SIZE
 
 
 def decode(advert: Advert, _key: bytes | None) -> Iterator[Pair]:
@@ -37,10 +44,10 @@ def decode(advert: Advert, _key: bytes | None) -> Iterator[Pair]:
     pascal, hundredths, percent = fields.s32(), fields.s32(), fields.u8()
     fields.skip(1)  # alarm
     fields.end()
-    if pascal < PRESSURE_MIN:
-        raise fields.error(f"want a pressure of at least {PRESSURE_MIN} Pa, got {pascal}")
-    if hundredths < TEMPERATURE_MIN:
-        raise fields.error(f"want at least {TEMPERATURE_MIN / 100} Cel, got {hundredths / 100}")
+    if not PRESSURE_MIN <= pascal <= PRESSURE_MAX:
+        raise fields.error(f"want {PRESSURE_MIN} to {PRESSURE_MAX} Pa, got {pascal}")
+    if not HUNDREDTHS_MIN <= hundredths <= HUNDREDTHS_MAX:
+        raise fields.error(f"want a temperature of -100 to 200 Cel, got {hundredths / 100}")
     if percent > PERCENT_MAX:
         raise fields.error(f"want a level of 0 to {PERCENT_MAX} %, got {percent}")
     yield "tyre_pressure", pascal
