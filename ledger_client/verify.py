@@ -73,10 +73,12 @@ def verify_log(log: "LogReader") -> Report:
         for signed in log.heads():
             root = merkle.root_of(signed.size, nodes)
             with _within(f"head of {signed.size} entries"):
-                receipts.verify_head(
+                issued_s = receipts.verify_head(
                     first.receipt_key, signed.receipt, first.name, signed.size, root
                 )
                 _verify_note(signed.note, first, signed.size, root)
+                if (signed.root, signed.issued_s) != (root, issued_s):
+                    raise ProofError("the stored root or time is not the signed one")
         _verify_nodes(log, head.size, nodes)
         for issuer, sequence, digest in audit.tips():
             tip = log.tip(issuer)
