@@ -45,7 +45,11 @@ class Conversation:
             self._elm.close()
 
     async def subscribe(self, client: BleakClient, take: Take, *, bonded: bool) -> None:
-        """Subscribe to what the profile decodes; raises LinkLostError when it has none of it."""
+        """Read what is to be read once, then subscribe to what the profile decodes.
+
+        In this order: BlueZ hands a value that is read to its subscribers as well. Raises
+        LinkLostError when the device has nothing that the profile knows.
+        """
         self._client, self._take, self._bonded = client, take, bonded
         profile = self._device.profile
         if profile.answer:
@@ -54,20 +58,21 @@ class Conversation:
         streams = [each for each in self._wanted(profile.characteristics) if _streams(each)]
         if not streams and not self._elm:
             raise LinkLostError(f"it has no characteristic of the profile {profile.name}")
+        for characteristic in self._wanted(profile.reads):
+            await self._read(characteristic)
         for characteristic in streams:
             await client.start_notify(characteristic, self._heard)
 
     async def go_on(self) -> None:
-        """Read what is to be read once, then listen, or ask an adapter, until the end."""
-        for characteristic in self._wanted(self._device.profile.reads):
-            try:
-                async with asyncio.timeout(READ_MAX_S):
-                    self._heard(characteristic, await self._client.read_gatt_char(characteristic))
-            except BleakGATTProtocolError:
-                continue  # the device refuses this value: no reason to lose the others
+        """Listen, or ask an adapter, until the end."""
         if self._elm:
             await self._poll(self._elm)
         await self._ended.wait()
+
+    async def _read(self, characteristic: BleakGATTCharacteristic) -> None:
+        with contextlib.suppress(BleakGATTProtocolError):  # refused: no reason to lose the others
+            async with asyncio.timeout(READ_MAX_S):
+                self._heard(characteristic, await self._client.read_gatt_char(characteristic))
 
     async def _poll(self, elm: Elm327) -> None:
         """Ask the profile's requests, each at its period; those without data less often."""

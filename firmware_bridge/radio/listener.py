@@ -314,6 +314,9 @@ class Listener:
         )
         try:
             yield client
+        except LINK_ERRORS as error:
+            conversation.end(why(error))  # before hanging up gives another reason
+            raise
         finally:
             async with asyncio.timeout(BACKEND_CALL_MAX_S):
                 await client.disconnect()
