@@ -33,6 +33,7 @@ class Broker(Protocol):
     def subscribe(self, *filters: str) -> AbstractAsyncContextManager[AsyncIterator[Message]]:
         """Subscribe at QoS 1 while the context is open; survives reconnects, not our own restart.
 
-        Retained messages come again after each reconnect. The inbox is bounded: when it is full the
-        broker waits for the reader, so a reader must not publish to itself without reading.
+        Asking for the next message acknowledges the last: what was not finished comes again, so
+        messages may come twice, and under load out of order. Retained ones come again after each
+        reconnect. The inbox is bounded: when it is full every subscription here waits for it.
         """

@@ -12,6 +12,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from math import inf
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 BACKOFF_FIRST_S = 0.5
 CONNECT_MAX_S = 5.0
 FAREWELL_MAX_S = 2.0
+READER_MAX_S = 10.0
 # MQTT 3.1.1 section 3.2.2.3: client id, password, permission; paho gives them MQTT 5 numbers
 REFUSED_CODES = frozenset({2, 4, 5, 0x85, 0x86, 0x87})
 SUBSCRIPTION_REFUSED = 0x80
@@ -37,7 +39,10 @@ _paho_log.setLevel(logging.CRITICAL)  # whatever it complains of comes as an Mqt
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """At `inbox_max` unread messages the connection is dropped; the broker delivers them again."""
+    """At `inbox_max` unread messages of one subscription all wait for its reader.
+
+    Twice as many more are held; beyond that the broker, unacknowledged, delivers again.
+    """
 
     in_flight_max: int = 32
     inbox_max: int = 1_000
@@ -60,9 +65,11 @@ class _Unread(NamedTuple):
 class _Inbox:
     """The messages of one subscription; asking for the next one acknowledges the last."""
 
-    def __init__(self, filters: tuple[str, ...], done: Callable[[_Unread, "_Inbox"], None]) -> None:
+    def __init__(
+        self, filters: tuple[str, ...], size_max: int, done: Callable[[_Unread, "_Inbox"], None]
+    ) -> None:
         self.filters = filters
-        self.queue: asyncio.Queue[_Unread] = asyncio.Queue()  # bounded by MqttBroker._sort
+        self.queue: asyncio.Queue[_Unread] = asyncio.Queue(size_max)
         self._taken: _Unread | None = None
         self._done = done
 
@@ -82,10 +89,6 @@ class _Inbox:
     def wants(self, topic: aiomqtt.Topic) -> bool:
         """Whether one of the filters matches."""
         return any(topic.matches(text) for text in self.filters)
-
-    def drop(self) -> None:
-        """Give up what is unread without acknowledging it: the broker delivers it again."""
-        self.queue = asyncio.Queue()
 
     def forget(self) -> None:
         """Acknowledge what was taken and what nobody will read."""
@@ -122,6 +125,7 @@ class MqttBroker:
         self._client: aiomqtt.Client | None = None
         self._window = asyncio.Semaphore(self._limits.in_flight_max)
         self._held: set[int] = set()
+        self._deadlines: set[asyncio.Timeout] = set()
         self._failures = 0
 
     async def run(self) -> None:
@@ -152,6 +156,9 @@ class MqttBroker:
             finally:
                 self.connected.clear()
                 self._client = None
+                for deadline in self._deadlines:
+                    if not deadline.expired():
+                        deadline.reschedule(clock())
             if clock() - since_s > self._limits.backoff_max_s:
                 self._failures = 0  # it held; two agents that share a client id never get here
             await asyncio.sleep(self._backoff_s())
@@ -171,17 +178,22 @@ class MqttBroker:
                 await self.connected.wait()
                 try:
                     await self._publish(topic, payload, retain=retain)
-                except aiomqtt.MqttError as error:
-                    _log.debug("publishing to %s again: %s", topic, error)
+                except (aiomqtt.MqttError, TimeoutError) as error:
+                    _log.debug("publishing to %s again: %r", topic, error)
                     await asyncio.sleep(BACKOFF_FIRST_S * self._random.random())
                 else:
                     return
 
     async def _publish(self, topic: str, payload: bytes, *, retain: bool) -> None:
+        """Publish over this connection; `run` cuts the wait short when the connection ends."""
         if self._client is None:
             raise aiomqtt.MqttError("not connected")
-        timeout_s = self._limits.puback_max_s
-        await self._client.publish(topic, payload, qos=1, retain=retain, timeout=timeout_s)
+        async with asyncio.timeout(self._limits.puback_max_s) as deadline:
+            self._deadlines.add(deadline)
+            try:
+                await self._client.publish(topic, payload, qos=1, retain=retain, timeout=inf)
+            finally:
+                self._deadlines.discard(deadline)
 
     @asynccontextmanager
     async def subscribe(self, *filters: str) -> AsyncIterator[AsyncIterator[Message]]:
@@ -190,7 +202,7 @@ class MqttBroker:
         Leaving by an exception (a crash, a shutdown) keeps the subscription in the session, so the
         broker collects for the next run. BrokerError if the broker refuses a filter.
         """
-        inbox = _Inbox(filters, self._done)
+        inbox = _Inbox(filters, self._limits.inbox_max, self._done)
         self._inboxes.append(inbox)
         try:
             if self._client is not None and self.connected.is_set():
@@ -281,12 +293,7 @@ class MqttBroker:
                 self.strays += 1
                 self._acknowledge(unread)
             for inbox in tuple(readers):
-                inbox.queue.put_nowait(unread)
-            full = [box for box in readers if box.queue.qsize() >= self._limits.inbox_max]
-            if full or len(messages) >= self._limits.inbox_max:
-                for inbox in full:
-                    inbox.drop()
-                raise aiomqtt.MqttError(f"{self._limits.inbox_max} messages unread at {raw.topic}")
+                await _put(inbox, unread)
 
     def _done(self, unread: _Unread, inbox: _Inbox) -> None:
         unread.readers.remove(inbox)
@@ -309,6 +316,16 @@ async def _refusal(endpoint: Endpoint, tls: ssl.SSLContext | None, error: aiomqt
         code = error.rc if isinstance(error.rc, int) else error.rc.value
         return str(error) if code in REFUSED_CODES else ""
     return "" if tls is None else await endpoint.tls_refusal(tls)
+
+
+async def _put(inbox: _Inbox, unread: _Unread) -> None:
+    try:
+        async with asyncio.timeout(READER_MAX_S):
+            await inbox.queue.put(unread)
+    except TimeoutError:
+        raise aiomqtt.MqttError(
+            f"nobody reads {unread.message.topic}: {inbox.queue.qsize()} messages wait"
+        ) from None
 
 
 async def _subscribe(client: aiomqtt.Client, filters: Iterable[str]) -> None:

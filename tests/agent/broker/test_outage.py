@@ -1,0 +1,357 @@
+"""QoS 1 through kill -9 of the broker, of a reader and of us; and what stops the start."""
+# ruff: noqa: ANN401  # what a conftest yields cannot be imported in importlib mode
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+from collections.abc import AsyncIterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from agent import topics
+from agent.broker import BrokerError, Message
+from agent.broker.embedded import EmbeddedBroker, User, read_password
+from agent.broker.endpoint import Endpoint
+from agent.broker.mqtt import Limits, MqttBroker
+
+TELE = topics.tele("shoe", "speed")
+
+
+def client(server: EmbeddedBroker, name: str, limits: Limits | None = None) -> MqttBroker:
+    endpoint = Endpoint(server.url, name, name, f"secret-{name}")
+    return MqttBroker(endpoint, random=Random(2), limits=limits or Limits(backoff_max_s=0.3))
+
+
+async def until(box: AsyncIterator[Message], last: bytes) -> list[bytes]:
+    heard = []
+    async with asyncio.timeout(30):
+        async for message in box:
+            heard.append(message.payload)
+            if message.payload == last:
+                break
+    return heard
+
+
+def gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+async def until_gone(pid: int) -> None:
+    async with asyncio.timeout(5):
+        while not gone(pid):  # noqa: ASYNC110  # no event: it is not our child
+            await asyncio.sleep(0.02)
+
+
+async def test_no_acknowledged_message_is_lost_when_the_broker_is_killed(
+    open_nats: Any, run_all: Any
+) -> None:
+    server = open_nats()
+    async with run_all(server):
+        await server.ready.wait()
+        gateway, dashboard = client(server, "gateway"), client(server, "dashboard")
+        async with (
+            run_all(gateway, dashboard),
+            dashboard.subscribe(topics.said_by_all()) as box,
+        ):
+            await dashboard.connected.wait()
+            await gateway.connected.wait()
+            for number in range(300):
+                if number in {50, 150, 250}:
+                    os.kill(server.pid, signal.SIGKILL)
+                await gateway.publish(TELE, b"%d" % number)
+
+            heard = await until(box, b"299")
+
+    assert list(dict.fromkeys(heard)) == [b"%d" % number for number in range(300)]
+    assert server.restarts == 3
+
+
+async def crash(broker: MqttBroker, run_all: Any, *filters: str, take: int) -> None:
+    """Connect, subscribe, take a number of messages and fail in the midst of the last one."""
+    async with run_all(broker), broker.subscribe(*filters) as box:
+        await broker.connected.wait()
+        for _ in range(take):
+            await asyncio.wait_for(anext(box), 10)
+        raise RuntimeError("the reader crashes")
+
+
+async def test_what_comes_while_the_reader_is_away_is_delivered_at_its_return(
+    open_nats: Any, run_all: Any
+) -> None:
+    server = open_nats()
+    async with run_all(server):
+        await server.ready.wait()
+        gateway, brand = client(server, "gateway"), client(server, "brand")
+        async with run_all(gateway):
+            with pytest.raises(ExceptionGroup):
+                await crash(brand, run_all, topics.said_to("brand"), take=0)
+            for number in range(20):
+                await gateway.publish(topics.pay("brand", "gateway"), b"%d" % number)
+            os.kill(server.pid, signal.SIGKILL)
+            back = client(server, "brand")
+            async with run_all(back), back.subscribe(topics.said_to("brand")) as box:
+                heard = await until(box, b"19")
+
+    assert list(dict.fromkeys(heard)) == [b"%d" % number for number in range(20)]
+
+
+async def test_what_a_reader_took_but_did_not_finish_comes_again(
+    open_nats: Any, run_all: Any
+) -> None:
+    server = open_nats()
+    async with run_all(server):
+        await server.ready.wait()
+        gateway, brand = client(server, "gateway"), client(server, "brand")
+        async with run_all(gateway), asyncio.TaskGroup() as group:
+            group.create_task(gateway.publish(topics.pay("brand", "gateway"), b"1", retain=True))
+            with pytest.raises(ExceptionGroup):
+                await crash(brand, run_all, topics.said_to("brand"), take=1)
+            again = client(server, "brand")
+            async with run_all(again), again.subscribe(topics.said_to("brand")) as box:
+                heard = await until(box, b"1")
+
+    assert heard == [b"1"]
+
+
+async def test_the_will_is_left_and_taken_back(open_nats: Any, run_all: Any) -> None:
+    server = open_nats()
+    status = topics.status("gateway")
+    async with run_all(server):
+        await server.ready.wait()
+        dashboard = client(server, "dashboard")
+        endpoint = Endpoint(server.url, "gateway", "gateway", "secret-gateway")
+        gateway = MqttBroker(
+            endpoint,
+            random=Random(3),
+            will=(status, b"offline"),
+            hello=lambda: (status, b"online"),
+        )
+        async with run_all(dashboard), dashboard.subscribe(status) as box:
+            await dashboard.connected.wait()
+            async with run_all(gateway):
+                await gateway.connected.wait()
+            heard = await until(box, b"offline")
+
+    assert heard == [b"online", b"offline"]
+
+
+async def test_retained_messages_come_again_after_a_reconnect(open_nats: Any, run_all: Any) -> None:
+    server = open_nats()
+    async with run_all(server):
+        await server.ready.wait()
+        gateway, dashboard = client(server, "gateway"), client(server, "dashboard")
+        async with run_all(gateway, dashboard):
+            await gateway.publish(topics.checkpoint("gateway"), b"note", retain=True)
+            async with dashboard.subscribe(topics.said_by_all()) as box:
+                await dashboard.connected.wait()
+                first = await asyncio.wait_for(anext(box), 10)
+                os.kill(server.pid, signal.SIGKILL)
+                second = await asyncio.wait_for(anext(box), 10)
+
+    assert first == second == Message(topics.checkpoint("gateway"), b"note", retained=True)
+
+
+async def test_a_reader_that_stops_reading_loses_nothing_and_holds_a_bounded_number(
+    open_nats: Any, run_all: Any
+) -> None:
+    server = open_nats()
+    async with run_all(server):
+        await server.ready.wait()
+        gateway = client(server, "gateway")
+        slow = client(server, "dashboard", Limits(backoff_max_s=0.3, inbox_max=50))
+        async with run_all(gateway, slow), slow.subscribe(topics.said_by_all()) as box:
+            await slow.connected.wait()
+            for number in range(200):
+                await gateway.publish(TELE, b"%d" % number)
+
+            heard: set[bytes] = set()
+            async with asyncio.timeout(40):
+                async for message in box:
+                    heard.add(message.payload)
+                    if len(heard) == 200:
+                        break
+
+    assert heard == {b"%d" % number for number in range(200)}
+
+
+async def test_a_message_over_the_limit_is_refused_here(open_nats: Any) -> None:
+    broker = client(open_nats(port=1), "gateway", Limits(payload_bytes_max=10))
+
+    with pytest.raises(BrokerError, match="expected at most 10 bytes, got 11"):
+        await broker.publish(TELE, bytes(11))
+
+
+async def test_a_filter_that_the_rules_forbid_is_an_error(open_nats: Any, run_all: Any) -> None:
+    server = open_nats()
+    async with run_all(server):
+        await server.ready.wait()
+        brand = client(server, "brand")
+        async with run_all(brand):
+            await brand.connected.wait()
+            with pytest.raises(BrokerError, match="refuses us the filter"):
+                async with brand.subscribe(topics.said_to("gateway")):
+                    pass
+
+        assert server.violations >= 1
+
+
+async def test_leaving_a_subscription_in_peace_ends_it(open_nats: Any, run_all: Any) -> None:
+    server = open_nats()
+    async with run_all(server):
+        await server.ready.wait()
+        gateway, brand = client(server, "gateway"), client(server, "brand")
+        async with run_all(gateway, brand):
+            await brand.connected.wait()
+            async with brand.subscribe(topics.said_to("brand", "pay")) as box:
+                await gateway.publish(topics.pay("brand", "gateway"), b"1")
+                await gateway.publish(topics.pay("brand", "gateway"), b"2")
+                assert (await asyncio.wait_for(anext(box), 10)).payload == b"1"
+            await gateway.publish(topics.pay("brand", "gateway"), b"3")
+            async with brand.subscribe(topics.said_to("brand", "cmd")) as box:
+                await gateway.publish(topics.command("brand", "gateway"), b"4")
+                heard = await until(box, b"4")
+
+    assert heard == [b"4"]
+    assert brand.strays == 0
+
+
+async def test_a_user_admitted_while_running_can_connect(open_nats: Any, run_all: Any) -> None:
+    server = open_nats()
+    async with run_all(server):
+        await server.ready.wait()
+        server.admit([User("late", "secret-late", topics.component_rules("late"))])
+        late = client(server, "late")
+        async with run_all(late):
+            await asyncio.wait_for(late.connected.wait(), 10)
+
+        stranger = client(server, "gateway")
+        with pytest.raises(BrokerError, match="refuses gateway"):
+            await asyncio.wait_for(stranger.run(), 10)
+
+
+async def test_a_busy_port_is_one_clear_error(open_nats: Any) -> None:
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        server = open_nats(port=busy.getsockname()[1])
+
+        with pytest.raises(BrokerError, match=r"cannot have port \d+ of 127.0.0.1: .*in use"):
+            await asyncio.wait_for(server.run(), 10)
+
+
+async def test_a_folder_that_cannot_be_used_is_one_clear_error(
+    open_nats: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "site").write_text("a file")
+
+    with pytest.raises(BrokerError, match="cannot write"):
+        await asyncio.wait_for(open_nats().run(), 10)
+
+
+async def test_a_server_that_does_not_start_says_why(open_nats: Any, tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "store").write_text("a file where the store belongs")
+
+    with pytest.raises(BrokerError, match=r"nats-server ended with 1: .*storage directory"):
+        await asyncio.wait_for(open_nats().run(), 15)
+
+
+async def test_configuration_and_passwords_are_for_us_only(open_nats: Any, run_all: Any) -> None:
+    server = open_nats()
+    async with run_all(server):
+        await server.ready.wait()
+
+        conf = server._folder / "nats.json"
+        assert conf.stat().st_mode & 0o777 == 0o600
+    assert "secret" not in repr(server._users)
+
+
+def test_a_password_is_made_once_and_stays(tmp_path: Path) -> None:
+    first = read_password(tmp_path / "passwords", "gateway")
+
+    assert read_password(tmp_path / "passwords", "gateway") == first
+    assert len(first) == 32
+    assert (tmp_path / "passwords" / "gateway").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_spoilt_password_file_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "gateway").write_text("")
+
+    with pytest.raises(BrokerError, match="delete it"):
+        read_password(tmp_path, "gateway")
+
+
+def test_a_password_that_the_configuration_cannot_hold_is_refused(tmp_path: Path) -> None:
+    user = User("gateway", 'a"b', topics.component_rules("gateway"))
+
+    with pytest.raises(BrokerError, match="password of gateway"):
+        asyncio.run(EmbeddedBroker(tmp_path, [user], random=Random(1)).run())
+
+
+@pytest.mark.parametrize("url", ["http://here", "mqtt://", "mqtts://host:port", "127.0.0.1:1883"])
+def test_a_bad_url_is_one_clear_error(url: str) -> None:
+    with pytest.raises(BrokerError, match="expected mqtt://HOST:PORT"):
+        Endpoint(url, "gateway")
+
+
+def test_a_missing_certificate_is_one_clear_error(tmp_path: Path) -> None:
+    endpoint = Endpoint("mqtts://127.0.0.1", "gateway", ca=tmp_path / "ca.crt")
+
+    with pytest.raises(BrokerError, match="cannot use ca"):
+        endpoint.tls()
+
+
+PARENT = """
+    import asyncio, sys
+    from pathlib import Path
+    from random import Random
+    from agent.broker.embedded import EmbeddedBroker
+
+    async def main():
+        server = EmbeddedBroker(Path(sys.argv[1]), [], random=Random(1), port=int(sys.argv[2]))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(server.run())
+            await server.ready.wait()
+            print(server.pid, flush=True)
+
+    asyncio.run(main())
+"""
+
+
+async def test_the_child_goes_when_we_are_killed_and_the_port_is_free_again(
+    tmp_path: Path,
+) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    for _ in range(3):
+        parent = subprocess.Popen(  # noqa: ASYNC220  # it has to be killed like anything else
+            [sys.executable, "-c", textwrap.dedent(PARENT), tmp_path / "home", str(port)],
+            stdout=subprocess.PIPE,
+        )
+        assert parent.stdout is not None
+        child = int(await asyncio.to_thread(parent.stdout.readline))
+        parent.kill()
+        parent.communicate()
+
+        await until_gone(child)
+
+
+async def test_the_child_goes_when_we_are_cancelled(open_nats: Any, run_all: Any) -> None:
+    server = open_nats()
+    async with run_all(server):
+        await server.ready.wait()
+        child = server.pid
+
+    assert gone(child)
+    assert server.pid == 0
