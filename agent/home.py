@@ -41,6 +41,10 @@ class Home:
         self.socket = path / "status.sock"
         self._lock = -1
 
+    def peer_till(self, name: str) -> Path:
+        """The till of a stranger whom the demo plays."""
+        return self.path / "peers" / name / "till.db"
+
     def create(self) -> None:
         """Make the folder and its parts, for the owner alone; raises HomeError."""
         try:

@@ -242,6 +242,15 @@ class Journal:
             heads.setdefault(row[1], []).append(PackHead(*row))
         return heads
 
+    def pending_readings(self) -> int:
+        """Readings on disk that have no believed receipt yet."""
+        with self._lock:
+            row = self._db.execute(
+                "SELECT coalesce(sum(readings), 0) FROM pack WHERE batch IS NULL OR batch IN"
+                " (SELECT batch FROM batch WHERE state = 'sealed')"
+            ).fetchone()
+        return int(row[0])
+
     def seal(self, packs: Sequence[PackHead], batch: bytes) -> None:
         """Name the batch of these packs, and give it the subject's losses, before it is signed."""
         first = packs[0]
@@ -333,6 +342,15 @@ class Journal:
     def receipted(self, after: int = 0, batches_max: int = 1 << 30) -> list[Batch]:
         """Batches with a receipt and number > `after`, in order; released ones too."""
         return self._batches(f"state != 'sealed' AND number > {int(after)}", batches_max)
+
+    def find(self, batch: bytes) -> Batch | None:
+        """The batch of that name, whatever its state."""
+        with self._lock:
+            row = self._db.execute(
+                f"SELECT {_BATCH_COLUMNS} FROM batch WHERE batch = ?",  # noqa: S608  # our own words only
+                (batch,),
+            ).fetchone()
+        return None if row is None else _batch(row)
 
     def leaves_of(self, batch: bytes) -> bytes | None:
         """The sealed leaves of a receipted batch; None when unknown or released to make room."""

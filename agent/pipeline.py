@@ -44,12 +44,15 @@ class Intake:
         self._packets: deque[Packet] = deque()
         self._packets_max = packets_max
         self._dropped: Counter[str] = Counter()
+        self.dropped = 0
+        """Packets lost since the start."""
         self.filled = asyncio.Event()
 
     def put(self, packet: Packet) -> None:
         """Take a packet from the radio; never blocks, counts what it cannot hold."""
         if len(self._packets) >= self._packets_max:
             self._dropped[packet.address] += 1
+            self.dropped += 1
             return
         self._packets.append(packet)
         self.filled.set()

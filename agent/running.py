@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from agent.broker import Broker
+from agent.broker.endpoint import Endpoint
 from agent.pipeline import Committer, Intake, Pipeline
 from agent.publisher import Publisher
 from agent.status import BatchView, Board
@@ -28,7 +29,7 @@ LATEST_SHOWN = 8
 class Deal(Protocol):
     """Something that trades for one of our parties while the gateway runs."""
 
-    async def run(self, broker: Broker) -> None:
+    async def run(self, connection: "Connection") -> None:
         """Trade until cancelled."""
         ...
 
@@ -39,9 +40,13 @@ class Deal(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """The way to the broker: `tasks` carry it, in the order in which they must end."""
+    """The way to the broker: `tasks` carry it, in the order in which they must end.
+
+    `endpoint` says how another user gets there, for the strangers that the demo plays.
+    """
 
     broker: Broker
+    endpoint: Callable[[str], Endpoint]
     tasks: Sequence[asyncio.Task[None]]
 
 
@@ -63,6 +68,7 @@ class Running:
     broker: Broker | None = None
     telling: Publisher | None = None
     proved: int = 0
+    proved_readings: int = 0
     latest: deque[BatchView] = field(default_factory=lambda: deque(maxlen=LATEST_SHOWN))
 
     async def run(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
@@ -75,7 +81,7 @@ class Running:
             self.broker = connection.broker
             publisher = self.telling = self.publisher(connection.broker)
             telling = services.create_task(publisher.run(PUBLISH_EVERY_S, asyncio.sleep))
-            trading = [services.create_task(deal.run(connection.broker)) for deal in self.deals]
+            trading = [services.create_task(deal.run(connection)) for deal in self.deals]
             await self._hear(stop, ready)
             telling.cancel()
             self._note(self.uplink.step(self.now(), drain=True))
@@ -115,6 +121,7 @@ class Running:
 
     def _note(self, proved: list[Proved]) -> None:
         self.proved += len(proved)
+        self.proved_readings += sum(each.readings for each in proved)
         self.latest.extend(
             BatchView(each.subject, each.sequence, each.readings, each.log_index, each.log_size)
             for each in proved

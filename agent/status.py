@@ -36,18 +36,17 @@ class BatchView(msgspec.Struct, frozen=True):
 
 
 class AccountView(msgspec.Struct, frozen=True):
-    """One channel as one side sees it, amounts in minor units."""
+    """One trade in minor units: `paid` is promised by vouchers, `settled` is on the ledger."""
 
-    role: str
-    party: str
-    counterparty: str
+    what: str
+    payer: str
+    payee: str
     state: str
     items: int
+    items_paid: int
     due: int
-    best: int
-    claimed: int
-    funded: int
-    what: str
+    paid: int
+    settled: int
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -58,7 +57,6 @@ class Snapshot(msgspec.Struct, frozen=True):
     started_ms: int
     now_ms: int
     radio: str
-    broker: str
     broker_connected: bool
     clock: str
     readings: int
@@ -112,6 +110,12 @@ class Board:
         for reading in readings:
             value = reading.value
             line.values[reading.quantity] = printable(value) if isinstance(value, str) else value
+
+    def number(self, alias: str, quantity: str) -> float:
+        """The newest value of a quantity of a component; 0 while it was not heard."""
+        line = self._lines.get(alias)
+        value = line.values.get(quantity, 0.0) if line else 0.0
+        return value if isinstance(value, int | float) else 0.0
 
     def view(self, alias: str, short_id: str, kind: str, subject: str) -> ComponentView:
         """The component as it is shown before its link is added."""

@@ -9,7 +9,7 @@ import math
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 from firmware_bridge import profiles
 from firmware_bridge.errors import DecodeError
@@ -32,12 +32,16 @@ def run(lines: Iterable[str | bytes]) -> Iterator[str]:
             yield json.dumps(_answer(line), separators=(",", ":"))
 
 
-def main(source: BinaryIO | None = None) -> int:
-    """Decode standard input, or `source`, to standard output by lines; the exit status is 0."""
-    for line in run(_bounded(source or sys.stdin.buffer)):
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
-    return 0
+def command() -> None:
+    """Decode captured packets: JSON lines on standard input, one JSON line out for each."""
+    copy(sys.stdin.buffer, sys.stdout)
+
+
+def copy(source: BinaryIO, sink: TextIO) -> None:
+    """Answer each line of `source` on `sink` as soon as it is there, so that it works in a pipe."""
+    for line in run(_bounded(source)):
+        sink.write(line + "\n")
+        sink.flush()
 
 
 def _bounded(source: BinaryIO) -> Iterator[bytes]:

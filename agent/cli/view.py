@@ -76,7 +76,10 @@ def _components(snapshot: "Snapshot") -> Panel:
     for component in snapshot.components:
         table.add_row(*_row(component, snapshot.now_ms))
     refused = ", ".join(f"{count} {reason}" for reason, count in snapshot.refused.items())
-    title = f"heard  {snapshot.readings} readings, {snapshot.repeats} repeats, {snapshot.dropped} dropped"
+    title = (
+        f"heard  {snapshot.readings} readings, {snapshot.repeats} repeats,"
+        f" {snapshot.dropped} dropped"
+    )
     return Panel(table, title=title, subtitle=refused or None, title_align="left")
 
 
@@ -139,7 +142,7 @@ def _evidence(snapshot: "Snapshot") -> Panel:
 
 def _money(snapshot: "Snapshot") -> Panel:
     table = Table(box=None, pad_edge=False, expand=True)
-    for title in ("", "from", "to", "items", "owed", "paid"):
+    for title in ("for", "who", "items paid", "owed", "promised", "settled"):
         table.add_column(title, no_wrap=True)
     for account in snapshot.money:
         table.add_row(*_account(account, snapshot.asset))
@@ -147,17 +150,13 @@ def _money(snapshot: "Snapshot") -> Panel:
 
 
 def _account(account: "AccountView", asset: str) -> tuple[str, ...]:
-    sells = account.role == "seller"
-    payer, payee = account.counterparty, account.party
-    if not sells:
-        payer, payee = payee, payer
     return (
         account.what,
-        payer,
-        payee,
-        f"{account.items}",
-        money(account.due - account.best, asset),
-        money(account.best, asset),
+        f"{account.payer} → {account.payee}",
+        f"{account.items_paid} of {account.items}",
+        money(account.due - account.paid, asset),
+        money(account.paid, asset),
+        money(account.settled, asset),
     )
 
 

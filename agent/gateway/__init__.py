@@ -1,35 +1,40 @@
 """The composition root: configuration to parts. The only reader of the clock."""
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from random import Random
 
-from agent import topics
 from agent.admission import Admission, Limits
 from agent.batching import BatchLimits
 from agent.broker import Broker
-from agent.broker.embedded import EmbeddedBroker, User, read_password
-from agent.broker.mqtt import Endpoint, MqttBroker
-from agent.broker.mqtt import Limits as BrokerLimits
 from agent.clock import Steps, quality, stamp
 from agent.config import Config, ConfigError
+from agent.gateway.connection import connector
 from agent.pipeline import CommitLimits, Committer, Component, Intake, Pipeline
 from agent.presence import Presence
 from agent.publisher import Names, Publisher
 from agent.registry import Registered
-from agent.running import Connection, Running
+from agent.running import Deal, Running
 from agent.status import Board
 from agent.stores import Stores, Wanted, open_stores
+from agent.topics import Rules
 from agent.uplink import Now, Uplink
 from firmware_bridge.profiles import by_name
-from firmware_bridge.radio import Device, Radio, Stamp
+from firmware_bridge.radio import Radio, Stamp
 
 
 def clock() -> Stamp:
     """The two clocks, now: Unix and boot time in milliseconds."""
     return stamp(time.time_ns())
+
+
+@dataclass(frozen=True, slots=True)
+class Ears:
+    """A radio and the components that it listens to."""
+
+    radio: Radio
+    components: Sequence[Component]
 
 
 def read_components(config: Config) -> list[Component]:
@@ -91,20 +96,20 @@ def open_home(config: Config, components: Iterable[Component]) -> Stores:
     )
 
 
-def devices(components: Iterable[Component]) -> list[Device]:
-    """The components as a radio wants them."""
-    return [
-        Device(each.address, each.profile, each.pair, each.silence_max_ms / 1000)
-        for each in components
-    ]
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """What trades beside the readings: deals, whom we relay for, who else may use our broker."""
+
+    deals: Sequence[Deal] = ()
+    relayed: Sequence[str] = ()
+    guests: Mapping[str, Rules] = field(default_factory=dict)
 
 
-def compose(
-    config: Config, stores: Stores, radio: Radio, components: Iterable[Component]
-) -> Running:
+def compose(config: Config, stores: Stores, ears: Ears, board: Board, trade: Trade) -> Running:
     """Join the parts of one gateway."""
-    heard = {each.address: each for each in components}
-    board, steps = Board(), Steps()
+    radio = ears.radio
+    heard = {each.address: each for each in ears.components}
+    steps = Steps()
     limits = Limits(
         config.admission.readings_per_s_max, repeat_ms=int(config.admission.repeat_s * 1000)
     )
@@ -140,9 +145,16 @@ def compose(
         ),
         board=board,
         now=now,
-        connect=_connector(config, stores),
+        connect=connector(config, stores, _presence(config, stores), trade.relayed, trade.guests),
+        deals=trade.deals,
         publisher=lambda broker: _publisher(config, stores, broker),
     )
+
+
+def _presence(config: Config, stores: Stores) -> Presence:
+    gateway = stores.signer.public.short_id
+    state = quality(clock().wall_ms / 1000).state.name.lower()
+    return Presence(gateway, config.gateway.alias, "gateway", gateway, stores.boot, clock=state)
 
 
 def _publisher(config: Config, stores: Stores, broker: Broker) -> Publisher:
@@ -159,61 +171,3 @@ def _publisher(config: Config, stores: Stores, broker: Broker) -> Publisher:
         names=names,
         personal=config.broker.personal_tele,
     )
-
-
-def _connector(
-    config: Config, stores: Stores
-) -> Callable[[asyncio.TaskGroup], Awaitable[Connection]]:
-    """The way to the broker that the configuration names, started when it is called."""
-    settings, random = config.broker, Random()  # noqa: S311  # jitter, not a secret
-    gateway = stores.signer.public.short_id
-    state = quality(clock().wall_ms / 1000).state.name.lower()
-    file = settings.password_file
-    outside = Path(file).read_text(encoding="utf-8").strip() if file else ""
-    presence = Presence(gateway, config.gateway.alias, "gateway", gateway, stores.boot, clock=state)
-
-    async def connect(services: asyncio.TaskGroup) -> Connection:
-        tasks = []
-        user, url, password = settings.user or gateway, settings.url, outside
-        if url == "embedded":
-            embedded = EmbeddedBroker(
-                stores.home.broker,
-                _users(config, stores),
-                random=random,
-                port=settings.port,
-                websocket_port=settings.websocket_port,
-                bytes_max=settings.bytes_max,
-            )
-            tasks.append(services.create_task(embedded.run()))
-            await embedded.ready.wait()
-            url, password = embedded.url, read_password(stores.home.broker_users, gateway)
-        broker = MqttBroker(
-            Endpoint(
-                url,
-                client_id=f"milepost-{gateway}",
-                user=user,
-                password=password,
-                ca=_path(settings.ca_file),
-                certificate=_path(settings.cert_file),
-                key=_path(settings.key_file),
-            ),
-            random=random,
-            limits=BrokerLimits(settings.in_flight_max, settings.inbox_max),
-            will=presence.said("offline"),
-            hello=lambda: presence.said("online"),
-        )
-        return Connection(broker, [services.create_task(broker.run()), *tasks])
-
-    return connect
-
-
-def _users(config: Config, stores: Stores) -> list[User]:
-    """The embedded broker's users: we, relaying for our components, and those who only watch."""
-    gateway, folder = stores.signer.public.short_id, stores.home.broker_users
-    rules = {gateway: topics.gateway_rules(gateway, (c.id for c in stores.components.values()))}
-    rules |= dict.fromkeys(config.broker.observers, topics.DASHBOARD)
-    return [User(name, read_password(folder, name), rule) for name, rule in rules.items()]
-
-
-def _path(text: str) -> Path | None:
-    return Path(text) if text else None

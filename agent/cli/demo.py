@@ -1,0 +1,235 @@
+"""`milepost demo`: the whole loop on this machine, with no radio, no broker and no account."""
+
+import asyncio
+import io
+import json
+import logging
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agent import gateway
+from agent.cli import view
+from agent.config import Config, parse
+from agent.export import disclosing, write_whole
+from agent.home import Home
+from agent.status import Board, Snapshot
+from agent.watch import snapshot
+from ledger_client import record
+from ledger_client.verify import verify_record
+
+if TYPE_CHECKING:
+    from agent.demo import Market
+    from agent.running import Running
+
+REFRESH_S = 0.25
+PLAIN_EVERY_S = 5.0
+PICTURE_COLUMNS, PICTURE_ROWS = 150, 38
+RECORD = "record.cbor"
+
+
+def demo(  # noqa: PLR0913, PLR0917  # the options of a command line
+    seconds: Annotated[float, typer.Option(help="How long; 0 until Ctrl-C.")] = 60.0,
+    home: Annotated[Path, typer.Option(help="Where keys, log and journal live.")] = Path(
+        "demo-home"
+    ),
+    as_json: Annotated[  # noqa: FBT002  # a flag of the command line
+        bool, typer.Option("--json", help="No view; one JSON object at the end.")
+    ] = False,  # a flag of the command line
+    seed: Annotated[int, typer.Option(help="The same seed, the same people and things.")] = 1,
+    port: Annotated[int, typer.Option(help="The broker's port on loopback; 0 is any.")] = 0,
+    broker: Annotated[str, typer.Option(help="Another MQTT broker: mqtts://HOST:PORT.")] = "",
+    certificates: Annotated[
+        Path | None, typer.Option(help="Folder of ca.crt and a .crt and .key for each user.")
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Save the last screen of the view as SVG.")
+    ] = None,
+) -> None:
+    """Hear a virtual runner and a virtual car, prove what they said, and settle what is owed."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+    config = demo_config(home, port, broker, certificates)
+    summary = asyncio.run(_Show(config, seconds, seed, as_json=as_json, picture=picture).run())
+    if as_json:
+        typer.echo(json.dumps(summary))
+    else:
+        for line in _told(summary):
+            typer.echo(line)
+    if summary["lost"]:
+        raise typer.Exit(1)
+
+
+def demo_config(
+    home: Path, port: int = 0, broker: str = "", certificates: Path | None = None
+) -> Config:
+    """The demo as a configuration; configs/demo.toml says the same."""
+    settings: dict[str, Any] = {"port": port, "websocket_port": 0, "observers": ["observer"]}
+    if broker:
+        gateway_id = _identity(home)
+        folder = certificates or Path()
+        settings |= {
+            "url": broker,
+            "ca_file": str(folder / "ca.crt"),
+            "cert_file": str(folder / f"{gateway_id}.crt"),
+            "key_file": str(folder / f"{gateway_id}.key"),
+        }
+    return parse(
+        {
+            "gateway": {"home": str(home), "alias": "demo", "demo": True},
+            "radio": {"kind": "virtual"},
+            "batch": {"age_max_s": 2.0, "readings_max": 400},
+            "broker": settings,
+            "ledger": {"name": "demo.milepost.local/log"},
+        }
+    )
+
+
+def _identity(home: Path) -> str:
+    place = Home(home)
+    place.create()
+    return place.key("gateway").public.short_id
+
+
+class _Show:
+    """One demo from start to summary."""
+
+    def __init__(
+        self, config: Config, seconds: float, seed: int, *, as_json: bool, picture: Path | None
+    ) -> None:
+        self._config = config
+        self._seconds = seconds
+        self._seed = seed
+        self._quiet = as_json
+        self._picture = picture
+        self._started = gateway.clock()
+
+    async def run(self) -> dict[str, Any]:
+        """Run, export the record, and say what came of it."""
+        from agent.demo import UNIT_J, Market, street, units_sold  # noqa: PLC0415  # heavy: bumble
+
+        config = self._config
+        home = Home(Path(config.gateway.home))
+        meter_j = units_sold(home) * UNIT_J
+        async with street(
+            gateway.clock, self._seed, config.radio.connections_max, meter_j
+        ) as scene:
+            stores = gateway.open_home(config, scene.ears.components)
+            try:
+                board = Board()
+                market = Market(stores, board, scene.neighbourhood, gateway.clock)
+                before = stores.journal.pending_readings()
+                running = gateway.compose(config, stores, scene.ears, board, market.trade())
+                await self._perform(running, market)
+                return self._summary(running, market, before)
+            finally:
+                stores.close()
+
+    async def _perform(self, running: "Running", market: "Market") -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        if self._seconds:
+            loop.call_later(self._seconds, stop.set)
+        async with asyncio.TaskGroup() as tasks:
+            show = tasks.create_task(self._show(running, market, stop))
+            await running.run(stop, lambda: None)
+            show.cancel()
+
+    def _look(self, running: "Running", market: "Market") -> Snapshot:
+        return snapshot(
+            running,
+            self._started.boottime_ms,
+            self._config.ledger.asset,
+            [account.view() for account in market.accounts],
+            market.onlooker.seen,
+        )
+
+    async def _show(self, running: "Running", market: "Market", stop: asyncio.Event) -> None:
+        if self._quiet:
+            return
+        if sys.stdout.isatty() or self._picture:
+            await self._live(running, market, stop)
+        else:
+            await self._plain(running, market)
+
+    async def _live(self, running: "Running", market: "Market", stop: asyncio.Event) -> None:
+        from rich.console import Console  # noqa: PLC0415  # heavy, and only for a terminal
+        from rich.live import Live  # noqa: PLC0415  # same
+
+        note = f"{self._seconds:.0f} s, or Ctrl-C to end" if self._seconds else "Ctrl-C ends it"
+        with Live(screen=sys.stdout.isatty(), auto_refresh=False) as live:
+            while not stop.is_set():
+                now = view.screen(self._look(running, market), note)
+                if sys.stdout.isatty():
+                    live.update(now, refresh=True)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), REFRESH_S)
+            live.update(view.screen(self._look(running, market), "ending: proving and settling"))
+        if self._picture:
+            console = Console(
+                record=True, width=PICTURE_COLUMNS, height=PICTURE_ROWS, file=io.StringIO()
+            )
+            console.print(view.screen(self._look(running, market), note))
+            console.save_svg(str(self._picture), title="milepost demo")
+
+    async def _plain(self, running: "Running", market: "Market") -> None:
+        while True:
+            await asyncio.sleep(PLAIN_EVERY_S)
+            now = self._look(running, market)
+            money = ", ".join(
+                f"{each.items_paid} of {each.items} {each.what} paid" for each in now.money
+            )
+            typer.echo(
+                f"{now.readings} readings, {now.batches} batches receipted,"
+                f" {now.published} MQTT messages, {money}"
+            )
+
+    def _summary(self, running: "Running", market: "Market", before: int) -> dict[str, Any]:
+        stores = running.stores
+        data = record.build(stores.log, disclosing(stores.journal, stores.vault))
+        path = Path(self._config.gateway.home) / RECORD
+        write_whole(path, data)
+        report = verify_record(data)
+        accounts = [account.view() for account in market.accounts]
+        return {
+            "readings": running.pipeline.readings,
+            "batches": running.proved,
+            "receipts_verified": running.proved,
+            "lost": running.intake.dropped
+            + before
+            + running.pipeline.readings
+            - running.proved_readings,
+            "refused": {str(reason): n for reason, n in running.pipeline.refused.items()},
+            "published": running.telling.published if running.telling else 0,
+            "observed": market.onlooker.messages,
+            "items_paid": sum(account.items_paid for account in accounts),
+            "items_unpaid": sum(account.items - account.items_paid for account in accounts),
+            "settled_minor_units": sum(account.settled for account in accounts),
+            "asset": self._config.ledger.asset,
+            "log_size": report.size,
+            "record": str(path),
+            "record_bytes": len(data),
+        }
+
+
+def _told(summary: dict[str, Any]) -> list[str]:
+    settled = view.money(summary["settled_minor_units"], summary["asset"])
+    return [
+        "",
+        (
+            f"{summary['readings']} readings in {summary['batches']} signed batches,"
+            f" {summary['receipts_verified']} receipts verified, {summary['lost']} lost;"
+            f" {summary['published']} MQTT messages"
+        ),
+        (
+            f"{summary['items_paid']} items paid, {settled}"
+            f" {summary['asset'].partition('/')[0]} settled on the demo ledger"
+        ),
+        f"anybody can check the record ({summary['record_bytes']} bytes):",
+        f"  milepost verify {summary['record']}",
+    ]

@@ -1,0 +1,151 @@
+"""The two trades of a gateway: it sells what a subject's readings prove, and pays by the meter.
+
+Shells around `agent.tally`: they find what there is to sell and hand it over once; what is owed,
+sent again or settled is the tally's business.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+from agent.desks import Goods
+from agent.goods import SIMULATED, Tariff, readings_body, readings_source
+from agent.running import Connection
+from agent.stores import Stores
+from agent.tally import Buyer, Seller
+from agent.till import Sale
+from ledger_client import batches, statements
+from ledger_client.channels import Terms
+from ledger_client.errors import RemoteError
+from ledger_client.messages import BODY_BYTES_MAX
+
+LOOK_EVERY_S = 0.5
+OPEN_RETRY_S = 5.0
+PAID_WAIT_MAX_S = 3.0
+
+_log = logging.getLogger(__name__)
+
+
+class _Selling:
+    """Offers goods to every buyer that has a channel, until cancelled."""
+
+    def __init__(self, seller: Seller) -> None:
+        self._seller = seller
+
+    async def run(self, connection: Connection) -> None:
+        """Trade until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._seller.run(connection.broker))
+            while True:
+                for sale in self._seller.channels():
+                    self._offer(sale)
+                await asyncio.sleep(LOOK_EVERY_S)
+
+    async def settle(self) -> None:
+        """Wait until what was sold is paid, then claim it and end the channels."""
+        try:
+            async with asyncio.timeout(PAID_WAIT_MAX_S):
+                await self._seller.wait_until_paid()
+        except TimeoutError:
+            _log.warning(
+                "a buyer did not pay in %s s; what it promised is claimed", PAID_WAIT_MAX_S
+            )
+        finally:
+            for sale in self._seller.channels():
+                with suppress(RemoteError):
+                    await self._seller.close_now(sale.terms.channel)
+
+    def _offer(self, sale: Sale) -> None:
+        goods = self._goods(sale)
+        self._seller.sell(sale.terms.channel, goods)
+
+    def _goods(self, sale: Sale) -> Iterator[Goods]:
+        """What could be sold on this channel now, in order, from where the last call ended."""
+        raise NotImplementedError
+
+
+class ReadingsSale(_Selling):
+    """Sells a subject's receipted batches: each once to each buyer, with its proof."""
+
+    def __init__(self, seller: Seller, stores: Stores, subject: str, price: int) -> None:
+        """`price` is minor units for each reading."""
+        super().__init__(seller)
+        self._stores = stores
+        self._subject = subject
+        self._price = price
+        self._done: dict[bytes, int] = {}
+
+    def _goods(self, sale: Sale) -> Iterator[Goods]:
+        stores, buyer = self._stores, sale.terms.payer.raw
+        for batch in stores.journal.receipted(after=self._done.get(buyer, 0)):
+            if batch.subject == self._subject and batch.log_index is not None:
+                statement = stores.log.statement(batch.log_index)
+                source = readings_source(statement)
+                body = stores.journal.leaves_of(batch.batch)
+                if body is not None and not stores.till.sold(sale, source):
+                    leaves = stores.vault.open_leaves(self._subject, batch.batch, body)
+                    yield from self._batch_goods(batch.log_index, statement, leaves)
+            self._done[buyer] = batch.number  # not reached when there was no room: tried again
+
+    def _batch_goods(self, index: int, statement: bytes, leaves: list[bytes]) -> Iterator[Goods]:
+        body = readings_body(statement, self._stores.log.receipt(index), leaves)
+        if len(body) > BODY_BYTES_MAX:
+            _log.warning("entry %s: %s readings are too many for one item", index, len(leaves))
+            return
+        said = batches.decode(statements.verify(statement).payload)
+        yield Goods(
+            readings_source(statement),
+            self._price * len(leaves),
+            body,
+            simulated=SIMULATED in said.provenance,
+        )
+
+
+class UnitsSale(_Selling):
+    """Sells the units that a meter passes; `meter_j` tells where it stands, in joules."""
+
+    def __init__(
+        self, seller: Seller, tariff: Tariff, meter_j: Callable[[], float], *, sold_before: int
+    ) -> None:
+        """Units up to number `sold_before` were sold in earlier runs."""
+        super().__init__(seller)
+        self._tariff = tariff
+        self._meter_j = meter_j
+        self._sold = sold_before
+
+    def _offer(self, sale: Sale) -> None:
+        goods = list(self._goods(sale))
+        self._sold += self._seller.sell(sale.terms.channel, goods)
+
+    def _goods(self, sale: Sale) -> Iterator[Goods]:
+        del sale  # every buyer of this meter is offered the same next units
+        tariff = self._tariff
+        passed = int(self._meter_j()) // tariff.unit_j
+        for unit in range(self._sold + 1, passed + 1):
+            yield Goods(
+                tariff.source(unit), tariff.price, tariff.body(unit), simulated=tariff.simulated
+            )
+
+
+@dataclass(slots=True)
+class Purchase:
+    """Buys on one channel with `spendable` minor units in it, opened when there is none."""
+
+    buyer: Buyer
+    terms: Terms
+    spendable: int
+
+    async def run(self, connection: Connection) -> None:
+        """Trade until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.buyer.run(connection.broker))
+            while True:
+                with suppress(RemoteError):  # the ledger says no for now; the channel is kept
+                    await self.buyer.open(self.terms, self.spendable)
+                    break
+                await asyncio.sleep(OPEN_RETRY_S)
+
+    async def settle(self) -> None:
+        """Nothing: the seller claims, and what is left comes back to us."""

@@ -1,0 +1,57 @@
+"""Writes the record that a stranger can check: the whole log, with the owner's readings in it."""
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from agent.home import Home, HomeError, Vault
+from agent.journal import Journal
+from agent.registry import Registry
+from ledger_client import record
+from ledger_client.log import Entry, LogReader, open_database
+
+JOURNAL_BYTES_MAX = 1 << 44
+
+
+def export_home(path: Path) -> bytes:
+    """The record of a home, also while a gateway runs on it.
+
+    Raises:
+        HomeError: there is no home.
+        LedgerError: log, keys or journal do not hold together.
+    """
+    home = Home(path)
+    if not home.exists():
+        raise HomeError(f"{path}: expected the home folder of a gateway, there is no ledger.db")
+    with closing(open_database(home.ledger_db, create=False)) as ledger:
+        subjects = Registry(ledger).subjects()
+        vault = Vault({alias: home.subject_key(urn) for alias, urn in subjects.items()})
+        with closing(Journal.open(home.journal_db, JOURNAL_BYTES_MAX)) as journal:
+            return record.build(LogReader(ledger), disclosing(journal, vault))
+
+
+def disclosing(journal: Journal, vault: Vault) -> Callable[[Entry], Sequence[bytes] | None]:
+    """The leaves of each entry that is a batch of ours, as far as the journal still has them."""
+
+    def leaves_of(entry: Entry) -> Sequence[bytes] | None:
+        batch = journal.find(entry.identity)
+        body = journal.leaves_of(entry.identity)
+        if batch is None or body is None:
+            return None
+        return vault.open_leaves(batch.subject, batch.batch, body)
+
+    return leaves_of
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """The file appears whole or not at all; raises HomeError when it cannot be written."""
+    fresh = path.with_name(f".{path.name}.new")
+    try:
+        with fresh.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    except OSError as error:
+        raise HomeError(f"{path}: cannot be written: {error.strerror}; name another") from error

@@ -1,0 +1,86 @@
+"""The way to the broker that the configuration names: ours as a child, or any other by its url."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from random import Random
+
+from agent import topics
+from agent.broker.embedded import EmbeddedBroker, User, read_password
+from agent.broker.endpoint import Endpoint
+from agent.broker.mqtt import Limits, MqttBroker
+from agent.config import Config
+from agent.presence import Presence
+from agent.running import Connection
+from agent.stores import Stores
+
+
+def connector(
+    config: Config,
+    stores: Stores,
+    presence: Presence,
+    relayed: Sequence[str],
+    guests: Mapping[str, topics.Rules],
+) -> Callable[[asyncio.TaskGroup], Awaitable[Connection]]:
+    """Starts the connection when it is called, and an embedded broker before it.
+
+    `relayed` are the short ids that the gateway speaks for beside its components; `guests` are
+    other users of an embedded broker.
+    """
+    settings, random = config.broker, Random()  # noqa: S311  # jitter, not a secret
+    gateway, passwords = stores.signer.public.short_id, stores.home.broker_users
+    file = settings.password_file
+    outside = Path(file).read_text(encoding="utf-8").strip() if file else ""
+
+    def users() -> list[User]:
+        speaks_for = [*(each.id for each in stores.components.values()), *relayed]
+        rules = {gateway: topics.gateway_rules(gateway, speaks_for), **guests}
+        rules |= dict.fromkeys(settings.observers, topics.DASHBOARD)
+        return [User(name, read_password(passwords, name), rule) for name, rule in rules.items()]
+
+    def endpoint(url: str, user: str) -> Endpoint:
+        """How `user` gets to the broker: by the embedded one's password, or by what is set."""
+        if settings.url == "embedded":
+            return Endpoint(url, f"milepost-{user}", user, read_password(passwords, user))
+        own = user == gateway
+        folder = Path(settings.cert_file).parent
+        return Endpoint(
+            url,
+            f"milepost-{user}",
+            user=settings.user if own and settings.user else user,
+            password=outside if own else "",
+            ca=_path(settings.ca_file),
+            certificate=_path(settings.cert_file) if own else folder / f"{user}.crt",
+            key=_path(settings.key_file) if own else folder / f"{user}.key",
+        )
+
+    async def connect(services: asyncio.TaskGroup) -> Connection:
+        tasks, url = [], settings.url
+        if url == "embedded":
+            embedded = EmbeddedBroker(
+                stores.home.broker,
+                users(),
+                random=random,
+                port=settings.port,
+                websocket_port=settings.websocket_port,
+                bytes_max=settings.bytes_max,
+            )
+            tasks.append(services.create_task(embedded.run()))
+            await embedded.ready.wait()
+            url = embedded.url
+        broker = MqttBroker(
+            endpoint(url, gateway),
+            random=random,
+            limits=Limits(settings.in_flight_max, settings.inbox_max),
+            will=presence.said("offline"),
+            hello=lambda: presence.said("online"),
+        )
+        carriers = [services.create_task(broker.run()), *tasks]
+        return Connection(broker, partial(endpoint, url), carriers)
+
+    return connect
+
+
+def _path(text: str) -> Path | None:
+    return Path(text) if text else None
