@@ -1,6 +1,5 @@
 """A radio without hardware: a bleak backend whose adapter and peripherals are bumble's."""
 
-import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -50,8 +49,6 @@ class VirtualBackend:
         except BleakError as error:
             if not client.is_connected:
                 raise
-            with contextlib.suppress(BleakError):
-                await client.disconnect()
             raise PairingRefusedError(f"{client.address} refused to pair: {error}") from error
 
     async def reset_adapter(self) -> None:
