@@ -178,7 +178,7 @@ class _Reply:
                 at += 1
                 continue
             if kind != 1 or len(frames[at]) != CAN_BYTES_MAX:
-                raise self.error(f"{header}: want a single or first frame, got {frames[at].hex()}")
+                raise self.error(f"{header}: want a single or a first frame")
             size = low << 8 | frames[at][1]
             following = frames[at + 1 : at + 1 + self.frames_after_first(size)]
             if any(frame[0] >> 4 != 2 for frame in following):  # noqa: PLR2004  # consecutive frame
@@ -275,4 +275,5 @@ def _j1850_crc(data: bytes) -> int:
 
 
 def _printable(text: str) -> str:
-    return re.sub(r"[^ -~]", "?", text[:40])
+    """The words of a line, for a reason: digits could be a VIN, other characters are hostile."""
+    return re.sub(r"[^ -~]", "?", re.sub(r"[0-9]", "#", text[:40]))

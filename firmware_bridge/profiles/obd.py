@@ -55,7 +55,8 @@ POLL: tuple[Poll, ...] = (
 )
 
 # A last odd digit tells the adapter how many answers to wait for.
-_REQUEST = re.compile(r"(?:(01)((?:[0-9A-F]{2}){1,6})|(09)([0-9A-F]{2})|(03|07|0A))[0-9A-F]?")
+_REQUEST = re.compile(r"(?:01(?:[0-9A-F]{2}){1,31}|09[0-9A-F]{2}|03|07|0A)[0-9A-F]?")
+TYPES_MAX = 6  # parameters in one CAN request; only longer answers than that are decoded
 
 NEGATIVE, PENDING = 0x7F, 0x78
 POSITIVE = 0x40
@@ -80,8 +81,11 @@ def check_request(request: str) -> str:
     Raises `ForbiddenRequestError` for anything but services 01, 03, 07, 09 and 0A, well formed.
     """
     text = request.replace(" ", "").upper()
-    if _REQUEST.fullmatch(text) is None:
-        raise ForbiddenRequestError(f"want service 01, 03, 07, 09 or 0A, got {request[:20]!r}")
+    if not understands(text) or len(_parse(text).types) > TYPES_MAX:
+        raise ForbiddenRequestError(
+            f"want service 01, 03, 07, 09 or 0A, of up to {TYPES_MAX} parameters,"
+            f" got {request[:20]!r}"
+        )
     return text
 
 
@@ -92,7 +96,9 @@ def understands(request: str) -> bool:
 
 def answer(request: str, text: str) -> Iterator[Pair]:
     """What the vehicle said: one pair for each value of each control unit that answered."""
-    service, types = _parse(check_request(request))
+    if not understands(request):
+        raise _error("want a request for service 01, 03, 07, 09 or 0A", request.encode())
+    service, types = _parse(request)
     found: list[bytes] = []
     for message in assembly.messages(request, text):
         data = message.data
@@ -110,7 +116,8 @@ def answer(request: str, text: str) -> Iterator[Pair]:
         yield from _vins(found)
 
 
-def _parse(text: str) -> Request:
+def _parse(request: str) -> Request:
+    text = request.replace(" ", "")
     body = bytes.fromhex(text[: len(text) & ~1])
     return Request(body[0], tuple(body[1:]))
 
@@ -175,7 +182,7 @@ def _information(kind: int, data: bytes) -> list[bytes]:
 
 
 def _vins(found: list[bytes]) -> Iterator[Pair]:
-    """One VIN for each whole answer; lines of the older buses make one together."""
+    """Each VIN once, however many units know it; lines of the older buses make one together."""
     lines = [part for part in found if len(part) == OLD_LINE_SIZE - 2]
     whole = [part for part in found if part not in lines]
     if lines:
@@ -183,7 +190,7 @@ def _vins(found: list[bytes]) -> Iterator[Pair]:
         if tuple(line[0] for line in lines) != VIN_LINES:
             raise _error(f"want lines 1 to {VIN_LINES[-1]} of the VIN, once", b"".join(lines))
         whole.append(b"\x01" + b"".join(line[1:] for line in lines))
-    for part in whole:
+    for part in dict.fromkeys(whole):
         vin = part[1:].strip(b"\0")
         if part[:1] != b"\x01" or VIN.fullmatch(vin) is None:
             raise _error("want a VIN of 17 characters", part)

@@ -1,8 +1,9 @@
 """OBD-II service 01: how long each parameter is, and which quantity it becomes.
 
 Source: SAE J1979 / ISO 15031-5, appendix B. Lengths are needed for parameters without a quantity
-too: one answer can carry six parameters with nothing between them. Those whose length depends on
-the vehicle (55 to 58, most above 63) are left out, so an answer that mixes them in is refused.
+too: one answer can carry several parameters with nothing between them. Some vehicles send other
+lengths for a few of them (06 to 09, 55 to 58, 68); the walk then meets a parameter that was not
+asked for, and the answer is refused. Those that are not listed refuse any answer that has them.
 """
 
 from typing import NamedTuple
@@ -77,14 +78,24 @@ SIZES: dict[int, int] = _sizes(
     (0x4F, 0x50, 4),
     (0x51, 0x52, 1),
     (0x53, 0x54, 2),
-    (0x59, 0x59, 2),
+    (0x55, 0x59, 2),
     (0x5A, 0x5C, 1),
     (0x5D, 0x5E, 2),
     (0x5F, 0x5F, 1),
     (0x60, 0x60, 4),
     (0x61, 0x62, 1),
     (0x63, 0x63, 2),
+    (0x64, 0x64, 5),
+    (0x65, 0x65, 2),
+    (0x66, 0x66, 5),
+    (0x67, 0x68, 3),
+    (0x69, 0x69, 7),
+    (0x6A, 0x6C, 5),
+    (0x6F, 0x6F, 3),
+    (0x7D, 0x7E, 1),
     (0x80, 0x80, 4),
+    (0x84, 0x84, 1),
+    (0x8D, 0x8E, 1),
     (0xA0, 0xA0, 4),
     (0xA6, 0xA6, 4),
     (0xC0, 0xC0, 4),

@@ -12,7 +12,7 @@ from typing import Any
 atheris: Any = importlib.import_module("atheris")  # in the fuzzing environment only
 
 with atheris.instrument_imports(include=["firmware_bridge", "agent"]):
-    from agent.cli import decode as command
+    from agent.cli import decode
     from firmware_bridge import profiles
     from firmware_bridge.errors import DecodeError
     from firmware_bridge.packets import Advert, Answer, Notification, Packet, uuid128
@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> None:
     """Fuzz what the first argument names; the others are libFuzzer's."""
     name = arguments.pop(1)
     if name == "line":
-        atheris.Setup(arguments, lambda data: list(command.run([data])))
+        atheris.Setup(arguments, lambda data: list(decode.run([data])))
     else:
         profile = profiles.by_name(name)
         atheris.Setup(arguments, lambda data: one_profile(profile, data))

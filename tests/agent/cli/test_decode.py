@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.cli import decode as command
+from agent.cli import decode
 from firmware_bridge.readings import QUANTITIES
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "decode" / "examples.jsonl"
@@ -20,7 +20,7 @@ WHOLE_GATT = [
 
 
 def answer(record: object) -> dict[str, Any]:
-    (line,) = command.run([json.dumps(record)])
+    (line,) = decode.run([json.dumps(record)])
     found = json.loads(line)
     assert isinstance(found, dict)
     return found
@@ -114,12 +114,12 @@ def test_a_shortened_example_never_gives_a_number_that_the_whole_does_not(
         '{"from":"advert","service_data":{"fcd2":"40"},"key":7}',
         '{"from":"obd","request":"010C"}',
         '{"from":"obd","request":5,"text":""}',
-        '{"a":"' + "x" * command.LINE_BYTES_MAX + '"}',
+        '{"a":"' + "x" * decode.LINE_BYTES_MAX + '"}',
     ],
     ids=lambda line: line[:60],
 )
 def test_a_line_of_another_shape_is_an_error_of_the_input(line: str | bytes) -> None:
-    (output,) = map(json.loads, command.run([line]))
+    (output,) = map(json.loads, decode.run([line]))
 
     assert output["id"] is None
     assert output["error"]["profile"] == "input"
@@ -156,7 +156,7 @@ def test_an_id_comes_back_as_it_was(name: object) -> None:
 
 @pytest.mark.parametrize("line", ['{"id":[1]}', '{"id":{"a":1}}', '{"id":NaN}', '{"id":1e999}'])
 def test_an_id_that_is_neither_text_nor_a_number_comes_back_as_null(line: str) -> None:
-    (output,) = map(json.loads, command.run([line]))
+    (output,) = map(json.loads, decode.run([line]))
 
     assert output["id"] is None
 
@@ -183,20 +183,28 @@ def test_a_reading_carries_unit_provenance_and_profile() -> None:
 
 
 def test_blank_lines_are_passed_over() -> None:
-    assert list(command.run(["", " \n", b"\r\n"])) == []
+    assert list(decode.run(["", " \n", b"\r\n"])) == []
 
 
-def test_the_command_answers_each_line_and_cuts_one_without_end(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    endless = b"x" * (2 * command.LINE_BYTES_MAX + 7)
+def test_the_command_answers_each_line_and_cuts_one_without_end() -> None:
+    endless = b"x" * (2 * decode.LINE_BYTES_MAX + 7)
     source = io.BytesIO(b'{"id":1}\n' + endless + b'\n{"id":2}\n' + endless)
+    sink = io.StringIO()
 
-    status = command.main(source)
+    decode.copy(source, sink)
 
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert status == 0
+    lines = [json.loads(line) for line in sink.getvalue().splitlines()]
     assert [line["id"] for line in lines] == [1, None, 2, None]
+
+
+def test_the_command_reads_standard_input(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b'{"id":7}\n')))
+
+    decode.command()
+
+    assert json.loads(capsys.readouterr().out) == {"id": 7, "unsupported": True}
 
 
 JSON = st.recursive(
@@ -215,7 +223,7 @@ OBJECTS = ("manufacturer_data", "service_data", "service_uuids")
     )
 )
 def test_any_object_gives_one_line_of_known_shape(record: dict[str, Any]) -> None:
-    (line,) = command.run([json.dumps(record)])
+    (line,) = decode.run([json.dumps(record)])
 
     output = json.loads(line)
     assert len(output) == 2
@@ -226,7 +234,7 @@ def test_any_object_gives_one_line_of_known_shape(record: dict[str, Any]) -> Non
 
 @given(line=st.binary(max_size=200) | st.text(max_size=200))
 def test_any_line_gives_at_most_one_line_and_no_exception(line: str | bytes) -> None:
-    lines = list(command.run([line]))
+    lines = list(decode.run([line]))
 
     assert len(lines) == (1 if line.strip() else 0)
     assert all("\n" not in one for one in lines)

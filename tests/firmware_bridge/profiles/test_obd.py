@@ -90,8 +90,9 @@ def test_an_answer_without_a_quantity_gives_no_reading(request_: str, text: str)
         ("0100", "410C1AF8"),
         ("010C0D", "410C1AF80D"),
         ("010C0D", "410C1AF80C1AF8"),
-        ("010C55", "410C1AF85580"),  # 55 is one or two bytes long
+        ("010C55", "410C1AF85580"),  # 55 is two bytes long, on some vehicles one
         ("010C55", "4155800C1AF8"),
+        ("010C7F", "410C1AF87F00"),  # of no length that we know
         ("03", "43"),
         ("03", "4302013301"),
         ("03", "430101330196"),
@@ -160,6 +161,28 @@ def test_a_vin_is_read_from_every_form_of_answer(text: str) -> None:
     assert ask("0902", text + "\r\r>") == [("vin", "1D4GP00R55B123456")]
 
 
+def test_units_that_agree_on_the_vin_give_it_once() -> None:
+    unit = "10 14 49 02 01 31 44 34\r{0} 21 47 50 30 30 52 35 35\r{0} 22 42 31 32 33 34 35 36"
+    text = "\r".join(f"{header} {unit.format(header)}" for header in ("7E8", "7E9"))
+
+    assert ask("0902", text) == [("vin", "1D4GP00R55B123456")]
+
+
+def test_an_answer_to_more_parameters_than_we_would_ask_for_is_decoded() -> None:
+    request = "01040B0C0D0F1105"
+
+    found = ask(request, "410400 0BFF 0C0000 0D00 0F00 1100 0500".replace(" ", ""))
+
+    assert len(found) == 7
+    with pytest.raises(ForbiddenRequestError):
+        obd.check_request(request)
+
+
+def test_a_request_that_the_profile_does_not_know_is_no_answer_of_a_vehicle() -> None:
+    with pytest.raises(DecodeError):
+        ask("0400", "44")
+
+
 @pytest.mark.parametrize("request_", ["010C", "01 0c", "010C1", "0104050B0C0D11", "03", "0902"])
 def test_a_request_that_only_reads_may_leave(request_: str) -> None:
     assert obd.check_request(request_) == request_.replace(" ", "").upper()
@@ -169,7 +192,7 @@ def test_a_request_that_only_reads_may_leave(request_: str) -> None:
     "request_",
     [
         *("04", "041", "02", "0200", "05", "06", "08", "0800", "2F", "22F190", "3E00", "1101"),
-        *("", "01", "011", "09", "0", "0104050B0C0D1105", "ATZ", "AT SP 0", "STI", "010C\r04"),
+        *("", "01", "011", "09", "0", "ATZ", "AT SP 0", "STI", "010C\r04"),
         *("01 0C\n04", "0x010C", "010G", "\uff10\uff13", "03\r", "0302", "AT"),
     ],
 )
