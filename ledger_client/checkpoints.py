@@ -168,6 +168,8 @@ def _split(note: str) -> tuple[str, list[tuple[str, bytes]]]:
         raise EncodingError(f"note: at most {NOTE_BYTES_MAX} characters, got {len(note)}")
     if any(character < " " and character != "\n" for character in note):
         raise EncodingError("note: a control character")
+    if any("\ud800" <= character <= "\udfff" for character in note):
+        raise EncodingError("note: half a character, which UTF-8 does not have")
     text, blank, signatures = note.rpartition("\n\n")
     lines = signatures.split("\n")
     if not blank or lines.pop() or not 1 <= len(lines) <= SIGNATURES_MAX:

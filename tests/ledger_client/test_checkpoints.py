@@ -127,6 +127,7 @@ def test_every_changed_character_of_a_checkpoint_is_refused() -> None:
         NOTE[:-1],
         NOTE + NOTE.splitlines(keepends=True)[-1] * 16,
         NOTE.replace("9", "9\t", 1),
+        NOTE.replace("9", "9\ud800", 1),
         NOTE + "x" * 20_000,
     ],
     ids=lambda note: repr(note[-30:]),

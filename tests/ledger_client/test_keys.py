@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from ledger_client import cbor
 from ledger_client.errors import LocalError, SignatureError
-from ledger_client.keys import PublicKey, SigningKey, create_key, hkdf_sha256, read_key
+from ledger_client.keys import (
+    PublicKey,
+    SigningKey,
+    create_key,
+    create_secret,
+    hkdf_sha256,
+    read_key,
+    read_secret,
+)
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 SHARED = Path(__file__).parents[2].parent / "shared" / "vectors"
@@ -163,6 +171,21 @@ def test_missing_damaged_and_unwritable_key_files_are_named(tmp_path: Path) -> N
         path.write_bytes(damaged)
         with pytest.raises(LocalError, match="restore"):
             read_key(path)
+
+
+def test_a_secret_file_is_kept_like_a_key_file(tmp_path: Path) -> None:
+    path = tmp_path / "subject.key"
+
+    secret = create_secret(path)
+
+    assert len(secret) == 32
+    assert read_secret(path) == secret
+    assert path.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(LocalError, match="already"):
+        create_secret(path)
+    path.write_bytes(b"damaged")
+    with pytest.raises(LocalError, match="restore"):
+        read_secret(path)
 
 
 def test_hkdf_gives_the_outputs_of_rfc_5869() -> None:

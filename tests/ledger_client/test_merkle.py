@@ -1,7 +1,6 @@
 """merkle: all transparency-dev vectors, the roots of RFC 6962, each proof of each small tree."""
 
 import base64
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger_client import merkle
+from ledger_client import cbor, merkle
 from ledger_client.errors import ProofError
 
 VECTORS = Path(__file__).parents[1] / "vectors"
@@ -50,16 +49,26 @@ def test_roots_of_rfc_6962() -> None:
         assert merkle.root(leaves[:size]).hex() == expected
 
 
-def test_golden_disclosure_leads_to_its_root() -> None:
+def test_the_golden_disclosure_of_one_reading_leads_to_its_root() -> None:
     golden = GOLDEN["disclosure0.cbor"]
-    leaf = bytes.fromhex(golden["leaf"])
+    disclosed = cbor.decode(bytes.fromhex(golden["hex"]))
+    assert isinstance(disclosed, list)
+    leaf, size, index, path = disclosed
+
+    merkle.verify_inclusion(
+        merkle.leaf_hash(leaf), index, size, path, bytes.fromhex(golden["root"])
+    )
+
+    assert leaf.hex() == golden["leaf"]
+
+
+def test_the_golden_tile_holds_the_leaf_hashes_of_the_golden_entries() -> None:
     entries = [
         bytes.fromhex(text) for text in json.loads(bytes.fromhex(GOLDEN["entries.json"]["hex"]))
     ]
 
     hashes = [merkle.leaf_hash(entry) for entry in entries]
 
-    assert merkle.leaf_hash(leaf) == hashlib.sha256(b"\x00" + leaf).digest()
     assert b"".join(hashes) == bytes.fromhex(GOLDEN["tile_0_000.p9"]["hex"])
     assert merkle.root(hashes).hex() == GOLDEN["receipt.cose"]["root"]
 

@@ -279,6 +279,22 @@ def test_the_report_reads_as_lines_and_as_json(ledger: "Ledger") -> None:
     assert len(str(report.as_json()["root"])) == merkle.HASH_BYTES * 2
 
 
+def test_a_clock_gone_mad_is_printed_as_a_number(ledger: "Ledger") -> None:
+    ledger.log.append([(b"n" * 16, ledger.statement(b"payload"))], (1 << 63) - 1)
+
+    report = verify.verify_record(build(ledger))
+
+    assert "signed Unix time 9223372036854775807" in "\n".join(report.lines())
+
+
+def test_a_lone_genesis_has_no_receipt(ledger: "Ledger") -> None:
+    good = parts(build(ledger))
+    good[4][0][1] = ledger.log.head.receipt  # type: ignore[call-overload]  # bytes at this place
+
+    with pytest.raises(ProofError, match="no receipts"):
+        verify.verify_record(cbor.encode(good))
+
+
 def test_signatures_of_the_right_shape_by_the_wrong_key_are_refused(ledger: "Ledger") -> None:
     good = parts(build(ledger))
     entry = statements.sign(SigningKey(b"\x09" * 32), "genesis", "log", b"", 0)
