@@ -19,7 +19,7 @@ from bumble.profiles.battery_service import BatteryService
 from firmware_bridge.neighbourhood.payloads import advertising
 from firmware_bridge.radio.virtual.air import Air
 
-ADVERTISING_INTERVAL_MS = 400
+ADVERTISING_INTERVAL_MS = 100
 UART_CHUNK_BYTES = 20
 LINE_BYTES_MAX = 256
 LINES_MAX = 16
