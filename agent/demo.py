@@ -19,11 +19,10 @@ from agent import topics
 from agent.broker.mqtt import MqttBroker
 from agent.deals import Purchase, ReadingsSale, UnitsSale
 from agent.desks import BuyingDesk, SellingDesk
-from agent.gateway import Ears, Trade
 from agent.goods import SIMULATED, ReadingsWanted, Tariff
 from agent.home import Home
 from agent.pipeline import Component
-from agent.running import Connection, Deal
+from agent.running import Connection, Deal, Ears, Trade
 from agent.status import AccountView, Board, printable
 from agent.stores import Stores
 from agent.tally import Buyer, Seller

@@ -6,17 +6,18 @@ committed, proved and told, deals are settled, the connection says goodbye, the 
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from agent.broker import Broker
 from agent.broker.endpoint import Endpoint
-from agent.pipeline import Committer, Intake, Pipeline
+from agent.pipeline import Committer, Component, Intake, Pipeline
 from agent.publisher import Publisher
 from agent.status import BatchView, Board
 from agent.stores import Stores
+from agent.topics import Rules
 from agent.uplink import Now, Proved, Uplink
 from firmware_bridge.radio import Radio
 
@@ -48,6 +49,23 @@ class Connection:
     broker: Broker
     endpoint: Callable[[str], Endpoint]
     tasks: Sequence[asyncio.Task[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ears:
+    """A radio and the components that it listens to."""
+
+    radio: Radio
+    components: Sequence[Component]
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """What trades beside the readings: deals, whom we relay for, who else may use our broker."""
+
+    deals: Sequence[Deal] = ()
+    relayed: Sequence[str] = ()
+    guests: Mapping[str, Rules] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

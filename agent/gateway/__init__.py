@@ -1,8 +1,7 @@
 """The composition root: configuration to parts. The only reader of the clock."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from pathlib import Path
 
 from agent.admission import Admission, Limits
@@ -15,26 +14,17 @@ from agent.pipeline import CommitLimits, Committer, Component, Intake, Pipeline
 from agent.presence import Presence
 from agent.publisher import Names, Publisher
 from agent.registry import Registered
-from agent.running import Deal, Running
+from agent.running import Ears, Running, Trade
 from agent.status import Board
 from agent.stores import Stores, Wanted, open_stores
-from agent.topics import Rules
 from agent.uplink import Now, Uplink
 from firmware_bridge.profiles import by_name
-from firmware_bridge.radio import Radio, Stamp
+from firmware_bridge.radio import Stamp
 
 
 def clock() -> Stamp:
     """The two clocks, now: Unix and boot time in milliseconds."""
     return stamp(time.time_ns())
-
-
-@dataclass(frozen=True, slots=True)
-class Ears:
-    """A radio and the components that it listens to."""
-
-    radio: Radio
-    components: Sequence[Component]
 
 
 def read_components(config: Config) -> list[Component]:
@@ -94,15 +84,6 @@ def open_home(config: Config, components: Iterable[Component]) -> Stores:
         ),
         clock(),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Trade:
-    """What trades beside the readings: deals, whom we relay for, who else may use our broker."""
-
-    deals: Sequence[Deal] = ()
-    relayed: Sequence[str] = ()
-    guests: Mapping[str, Rules] = field(default_factory=dict)
 
 
 def compose(config: Config, stores: Stores, ears: Ears, board: Board, trade: Trade) -> Running:
