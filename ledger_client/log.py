@@ -173,12 +173,18 @@ class LogReader:
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Everything read within sees the log at one moment, however others write."""
+        """Everything read within sees the log at one moment, however others write.
+
+        Raises:
+            StoreError: what is read is no log, or damaged.
+        """
         self._connection.execute("BEGIN")
         try:
             yield
+        except sqlite3.Error as error:
+            raise StoreError(f"the log cannot be read: {error}") from error
         finally:
-            self._connection.execute("ROLLBACK")
+            _roll_back(self._connection)
 
     @property
     def head(self) -> Head:

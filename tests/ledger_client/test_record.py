@@ -1,12 +1,21 @@
 """The record and its verification: all of it holds, and no byte of it can be changed."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from ledger_client import cbor, cose, merkle, record, statements, verify
-from ledger_client.errors import EncodingError, LocalError, ProofError, RemoteError, SignatureError
+from ledger_client.errors import (
+    EncodingError,
+    LocalError,
+    ProofError,
+    RemoteError,
+    SignatureError,
+    StoreError,
+)
 from ledger_client.keys import SigningKey
+from ledger_client.log import LogReader, open_database
 
 if TYPE_CHECKING:
     from ledger_client.log import Entry
@@ -252,6 +261,14 @@ def test_any_damage_to_a_stored_log_is_found(ledger: "Ledger", damage: str, mess
 
     with pytest.raises(RemoteError, match=message):
         verify.verify_log(ledger.log)
+
+
+def test_a_database_without_a_log_is_named(tmp_path: Path) -> None:
+    connection = open_database(tmp_path / "other.db")
+
+    with pytest.raises(StoreError, match="no such table"):
+        verify.verify_log(LogReader(connection))
+    connection.close()
 
 
 def test_a_record_too_large_is_our_own_mistake(
