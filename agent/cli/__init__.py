@@ -9,7 +9,7 @@ from typing import NoReturn
 import typer
 
 from agent.broker import BrokerError
-from agent.cli import decode, demo, record
+from agent.cli import bench, decode, demo, record
 from agent.config import ConfigError
 from agent.home import HomeError
 from agent.journal import JournalError
@@ -34,14 +34,10 @@ app = typer.Typer(
     help="Hears sensors, signs what they said into a ledger, and lets things pay each other.",
 )
 app.command("demo")(demo.demo)
+app.command("decode")(decode.command)
 app.command("export")(record.export)
 app.command("verify")(record.verify)
-
-
-@app.command("decode")
-def _decode() -> None:
-    """JSON lines of captured packets in, one JSON line of readings out for each."""
-    decode.main()
+app.add_typer(bench.app, name="bench")
 
 
 def main() -> None:
