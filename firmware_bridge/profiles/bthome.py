@@ -57,6 +57,7 @@ QUANTITIES: dict[int, tuple[str, float, int]] = {
     0x62: ("speed", 1, 1_000_000),
     0x63: ("acceleration", 1, 1_000_000),
 }
+SIGNED = "signed_integer"  # the others: unsigned_integer
 LIMITS = {"battery_level": (0, 100), "humidity": (0, 100), "temperature": (-273.15, 1e9)}
 
 V1_UNSIGNED, V1_SIGNED, V1_FLOAT = 0, 1, 2
@@ -148,7 +149,7 @@ def _objects_v2(payload: bytes) -> Iterator[Pair]:
         else:
             value = fields.take(layout.data_length)
             yield from _pair(
-                fields, kind, int.from_bytes(value, "little", signed="signed" in layout.data_format)
+                fields, kind, int.from_bytes(value, "little", signed=layout.data_format == SIGNED)
             )
 
 
