@@ -78,6 +78,8 @@ def verify_head(log_key: PublicKey, signed_head: bytes, log: str, size: int, roo
     """
     message = _parse(signed_head)
     cose.verify_sign1(log_key, message, root)
+    if message.protected.get(cose.KID) != log_key.thumbprint:
+        raise SignatureError("the kid of the head is not the thumbprint of the log's key")
     signed_log, issued_s, tree_size = _claims(message)
     if (signed_log, tree_size) != (log, size) or issued_s is None:
         raise ProofError(f"the head is of {tree_size} leaves of {signed_log!a}, expected {size}")

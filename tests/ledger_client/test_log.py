@@ -206,6 +206,15 @@ def test_there_is_no_statement_beyond_the_end(ledger: "Ledger") -> None:
     assert ledger.log.find(identity(7)) is None
 
 
+def test_what_is_committed_survives_a_power_cut(ledger: "Ledger") -> None:
+    modes = [
+        ledger.connection.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("journal_mode", "synchronous", "foreign_keys")
+    ]
+
+    assert modes == ["wal", 2, 1]
+
+
 def test_missing_and_damaged_databases_are_named(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     with pytest.raises(StoreError, match="no such file"):

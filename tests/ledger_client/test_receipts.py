@@ -198,6 +198,15 @@ def test_a_head_is_of_its_log_and_size() -> None:
         receipts.verify_head(KEY.public, HEAD, "log", 9, bytes(32))
 
 
+def test_a_head_that_names_another_key_is_refused() -> None:
+    claims = {cose.KID: b"another", 15: {1: "log", 2: "log", 6: 77, -70010: 9}, 395: 1}
+
+    with pytest.raises(SignatureError, match="kid"):
+        receipts.verify_head(
+            KEY.public, cose.sign1(KEY, claims, ROOT, detached=True), "log", 9, ROOT
+        )
+
+
 def test_consistency_from_another_root_or_size_is_refused() -> None:
     path = merkle.consistency_proof(5, 9, NODES)
     old_root = merkle.root(HASHES[:5])
