@@ -1,9 +1,9 @@
 """Valve-cap tyre sensors that advertise 16 bytes under manufacturer 0x0100.
 
-Source: docs/formats.md: six id bytes, int32 LE pressure in Pa, int32 LE temperature in 0.01 Cel,
-battery in per cent, alarm. The manufacturer number is TomTom's, so the payload is ours only when
-something else says tyre sensor too: the name, the service, or the id. The id is the address; its
-second and third byte are EA CA on all sensors seen.
+Source: docs/a-new-sensor.md, last section: six id bytes, int32 LE pressure in Pa, int32 LE
+temperature in 0.01 Cel, battery in per cent, alarm. The manufacturer number is TomTom's, so the
+payload is ours only when something else says tyre sensor too: the name, the service, or the id. The
+id is the address; its second and third byte are EA CA on all sensors seen.
 """
 
 from collections.abc import Iterator

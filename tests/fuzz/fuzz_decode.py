@@ -1,8 +1,8 @@
 """Atheris target: any bytes, as every kind of packet that one profile decodes.
 
 Run it where atheris is installed: `fuzz_decode.py --all --seconds 60`, or `fuzz_decode.py TARGET`
-with a profile's name, or `line` for a line of `milepost decode`; options of libFuzzer may follow. It
-starts from the decode vectors. Anything but readings or `DecodeError` is a finding and ends it.
+with a profile's name, or `line` for a line of `milepost decode`; options of libFuzzer may follow.
+It starts from the decode vectors. Anything but readings or `DecodeError` is a finding: it ends.
 """
 
 import argparse
