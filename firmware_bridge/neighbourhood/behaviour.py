@@ -116,7 +116,7 @@ class Car:
     charge_w: float = 0.0
     tyres: list[Tyre] = field(default_factory=list)
 
-    ARRIVING_S, CHARGING_S, DRIVING_S = 6.0, 900.0, 300.0
+    PARKED_S, DRIVING_S = 906.0, 300.0
     CHARGE_W, CHARGE_V = 22_000.0, 400.0
     AMBIENT_CEL = 17.0
 
@@ -129,18 +129,20 @@ class Car:
         self.tyres[2].leak_pa_per_s = 6.0  # a nail: 1 bar in five hours
 
     @property
+    def parked(self) -> bool:
+        """Whether it is where the charger is, or about to stop there."""
+        cycle_s = self.time_s % (self.PARKED_S + self.DRIVING_S)
+        return cycle_s < self.PARKED_S
+
+    @property
     def charging(self) -> bool:
         """Whether the cable is in and power flows."""
-        cycle_s = self.time_s % (self.ARRIVING_S + self.CHARGING_S + self.DRIVING_S)
-        return self.ARRIVING_S <= cycle_s < self.ARRIVING_S + self.CHARGING_S
+        return self.parked and self.speed_m_s == 0
 
     def advance(self, step_s: float) -> None:
         """Let `step_s` pass."""
         self.time_s += step_s
-        arriving = self.time_s < self.ARRIVING_S
-        target_m_s = (
-            0.0 if arriving or self.charging else max(0.0, 13 + self._traffic.at(self.time_s))
-        )
+        target_m_s = 0.0 if self.parked else max(0.0, 13 + self._traffic.at(self.time_s))
         change_m_s = target_m_s - self.speed_m_s
         self.speed_m_s += math.copysign(min(abs(change_m_s), 2.2 * step_s), change_m_s)
         self.odometer_m += self.speed_m_s * step_s

@@ -19,7 +19,8 @@ NAME_BYTES_MAX = 20
 
 def heart_rate(rate_per_min: float, energy_j: float, beats_s: Sequence[float]) -> bytes:
     """Heart Rate Measurement: 8-bit rate, contact, energy in kJ, RR intervals in 1/1024 s."""
-    head = struct.pack("<BBH", 0x1E, round(rate_per_min), min(0xFFFF, round(energy_j / 1_000)))
+    flags = 0x1E if beats_s else 0x0E
+    head = struct.pack("<BBH", flags, round(rate_per_min), min(0xFFFF, round(energy_j / 1_000)))
     return head + b"".join(struct.pack("<H", round(beat_s * 1_024)) for beat_s in beats_s[:8])
 
 
