@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 REFRESH_S = 0.25
 PLAIN_EVERY_S = 5.0
-PICTURE_COLUMNS, PICTURE_ROWS = 150, 38
+PICTURE_COLUMNS, PICTURE_ROWS = 138, 34
 RECORD = "record.cbor"
 
 
@@ -105,6 +105,7 @@ class _Show:
         self._seed = seed
         self._quiet = as_json
         self._picture = picture
+        self._seen: Snapshot | None = None
         self._started = gateway.clock()
 
     async def run(self) -> dict[str, Any]:
@@ -137,8 +138,31 @@ class _Show:
             loop.call_later(self._seconds, stop.set)
         async with asyncio.TaskGroup() as tasks:
             show = tasks.create_task(self._show(running, market, stop))
+            watch = tasks.create_task(self._remember(running, market))
             await running.run(stop, lambda: None)
             show.cancel()
+            watch.cancel()
+        if self._picture and self._seen:
+            self._save(self._picture, self._seen)
+
+    async def _remember(self, running: "Running", market: "Market") -> None:
+        """Keep the last look at a connected gateway, for the picture."""
+        while self._picture:
+            await asyncio.sleep(REFRESH_S)
+            now = self._look(running, market)
+            if now.broker_connected:
+                self._seen = now
+
+    @staticmethod
+    def _save(path: Path, now: Snapshot) -> None:
+        """The last screen, as a terminal of a fixed size would show it."""
+        from rich.console import Console  # noqa: PLC0415  # heavy, and only for a picture
+
+        console = Console(
+            record=True, width=PICTURE_COLUMNS, height=PICTURE_ROWS, file=io.StringIO()
+        )
+        console.print(view.screen(now, "milepost demo"))
+        console.save_svg(str(path), title="milepost demo")
 
     def _look(self, running: "Running", market: "Market") -> Snapshot:
         return snapshot(
@@ -152,30 +176,24 @@ class _Show:
     async def _show(self, running: "Running", market: "Market", stop: asyncio.Event) -> None:
         if self._quiet:
             return
-        if sys.stdout.isatty() or self._picture:
+        if sys.stdout.isatty():
             await self._live(running, market, stop)
         else:
             await self._plain(running, market)
 
     async def _live(self, running: "Running", market: "Market", stop: asyncio.Event) -> None:
-        from rich.console import Console  # noqa: PLC0415  # heavy, and only for a terminal
-        from rich.live import Live  # noqa: PLC0415  # same
+        from rich.live import Live  # noqa: PLC0415  # heavy, and only for a terminal
 
         note = f"{self._seconds:.0f} s, or Ctrl-C to end" if self._seconds else "Ctrl-C ends it"
-        with Live(screen=sys.stdout.isatty(), auto_refresh=False) as live:
+        with Live(screen=True, auto_refresh=False) as live:
             while not stop.is_set():
-                now = view.screen(self._look(running, market), note)
-                if sys.stdout.isatty():
-                    live.update(now, refresh=True)
+                live.update(view.screen(self._look(running, market), note), refresh=True)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), REFRESH_S)
-            live.update(view.screen(self._look(running, market), "ending: proving and settling"))
-        if self._picture:
-            console = Console(
-                record=True, width=PICTURE_COLUMNS, height=PICTURE_ROWS, file=io.StringIO()
-            )
-            console.print(view.screen(self._look(running, market), note))
-            console.save_svg(str(self._picture), title="milepost demo")
+            ending = "ending: proving, telling and settling"
+            while True:
+                live.update(view.screen(self._look(running, market), ending), refresh=True)
+                await asyncio.sleep(REFRESH_S)
 
     async def _plain(self, running: "Running", market: "Market") -> None:
         while True:

@@ -10,10 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from agent.status import AccountView, ComponentView, Snapshot
+    from agent.status import ComponentView, Snapshot
 
 _BARS = "▁▃▅▇"
 _SHOWN_VALUES = 3
+_TABLE_ROWS = 5  # frame, head and rules around the components
+_STYLES = {"subscribed": "green", "broadcasting": "green", "heard": "green", "waiting": "dim"}
 _UNITS = {
     "speed": ("m/s", 1.0, 2),
     "heart_rate": ("bpm", 1.0, 0),
@@ -39,12 +41,14 @@ def screen(snapshot: "Snapshot", note: str = "") -> RenderableType:
     layout = Layout()
     layout.split_column(
         Layout(_head(snapshot), size=3),
-        Layout(_components(snapshot), name="components", ratio=3, minimum_size=12),
-        Layout(name="below", ratio=2, minimum_size=9),
+        Layout(_components(snapshot), size=len(snapshot.components) + _TABLE_ROWS),
+        Layout(name="below", minimum_size=9),
         Layout(Text(note, style="dim"), size=1),
     )
     layout["below"].split_row(
-        Layout(_evidence(snapshot)), Layout(_money(snapshot), ratio=2), Layout(_traffic(snapshot))
+        Layout(_evidence(snapshot), ratio=3),
+        Layout(_money(snapshot), ratio=4),
+        Layout(_traffic(snapshot), ratio=3),
     )
     return layout
 
@@ -85,9 +89,7 @@ def _components(snapshot: "Snapshot") -> Panel:
 
 def _row(component: "ComponentView", now_ms: int) -> tuple[RenderableType, ...]:
     age = "" if component.heard_ms is None else f"{(now_ms - component.heard_ms) / 1000:.1f} s"
-    style = {"subscribed": "green", "heard": "green", "waiting": "dim"}.get(
-        component.state, "yellow"
-    )
+    style = _STYLES.get(component.state, "yellow")
     return (
         Text(component.alias, style="bold"),
         Text(component.id[:8], style="dim"),
@@ -128,10 +130,10 @@ def _evidence(snapshot: "Snapshot") -> Panel:
     for batch in reversed(snapshot.latest):
         table.add_row(
             Text("✓", style="green"),
-            f"#{batch.sequence}",
-            batch.subject,
-            f"{batch.readings} readings",
-            Text(f"entry {batch.log_index} of {batch.log_size}", style="dim"),
+            Text(f"#{batch.sequence}"),
+            Text(batch.subject),
+            Text(f"{batch.readings}", justify="right"),
+            Text(f"at entry {batch.log_index} of {batch.log_size}", style="dim"),
         )
     lines = (
         f"{snapshot.batches} batches   {snapshot.receipts_verified} receipts verified",
@@ -141,23 +143,25 @@ def _evidence(snapshot: "Snapshot") -> Panel:
 
 
 def _money(snapshot: "Snapshot") -> Panel:
-    table = Table(box=None, pad_edge=False, expand=True)
-    for title in ("for", "who", "items paid", "owed", "promised", "settled"):
-        table.add_column(title, no_wrap=True)
+    currency = snapshot.asset.partition("/")[0]
+    grid = Table.grid(padding=(0, 1), expand=True)
     for account in snapshot.money:
-        table.add_row(*_account(account, snapshot.asset))
-    return Panel(table, title=f"money ({snapshot.asset.partition('/')[0]})", title_align="left")
+        grid.add_row(
+            Text(account.what, style="bold"),
+            Text(f"{account.payer} → {account.payee}"),
+            Text(f"{account.items_paid} of {account.items} paid", justify="right"),
+        )
+        for name, amount in (
+            ("owed", account.due - account.paid),
+            ("promised by voucher", account.paid),
+            ("settled on the ledger", account.settled),
+        ):
+            grid.add_row("", Text(name, style="dim"), _amount(amount, snapshot.asset))
+    return Panel(grid, title=f"money  {currency}", title_align="left")
 
 
-def _account(account: "AccountView", asset: str) -> tuple[str, ...]:
-    return (
-        account.what,
-        f"{account.payer} → {account.payee}",
-        f"{account.items_paid} of {account.items}",
-        money(account.due - account.paid, asset),
-        money(account.paid, asset),
-        money(account.settled, asset),
-    )
+def _amount(minor_units: int, asset: str) -> Text:
+    return Text(money(minor_units, asset), justify="right", style="green" if minor_units else "dim")
 
 
 def money(minor_units: int, asset: str) -> str:
@@ -169,5 +173,5 @@ def money(minor_units: int, asset: str) -> str:
 
 
 def _traffic(snapshot: "Snapshot") -> Panel:
-    lines = Text("\n".join(snapshot.traffic), no_wrap=True, overflow="ellipsis")
+    lines = Text("\n".join(snapshot.traffic), no_wrap=True, overflow="ellipsis", style="dim")
     return Panel(lines, title=f"MQTT  {snapshot.published} published", title_align="left")
