@@ -19,7 +19,7 @@ from ledger_client.channels import State, Terms, Voucher
 from ledger_client.errors import EncodingError, RemoteError
 from ledger_client.keys import PublicKey
 from ledger_client.messages import Item, Standing
-from ledger_client.settlement import Outcome, Settlement
+from ledger_client.settlement import Claim, Outcome, Settlement
 
 Blame = Callable[[str, RemoteError], None]
 """Told who sent what breaks a rule; the message itself was dropped."""
@@ -204,8 +204,9 @@ class _Shell:
                         tasks.create_task(self._publish(broker, send))
             if not ready:
                 pause = min(self._mail.next(), self._retry.next()) - clock()
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._mail.stirred.wait(), min(pause, 60.0))
+                with suppress(TimeoutError):  # not wait_for, which can lose a cancellation in 3.11
+                    async with asyncio.timeout(min(pause, 60.0)):
+                        await self._mail.stirred.wait()
 
     async def _publish(self, broker: Broker, send: Send) -> None:
         topic = topics.pay(send.peer, self.party.short_id)
@@ -363,6 +364,21 @@ class Buyer(_Shell):
         """Start the closing delay; what was promised can be claimed until it is over."""
         await self._settlement.close(channel)
         await self._look(channel)
+
+    async def settle(self) -> list[Outcome]:
+        """Turn our own promises into the seller's money: for a ledger that the seller cannot reach.
+
+        Anybody who holds terms and voucher may claim. What became of each.
+        """
+        claims = [
+            Claim(purchase.terms, purchase.voucher)
+            for purchase in self.channels()
+            if purchase.voucher is not None and purchase.side.signed > purchase.claimed
+        ]
+        outcomes = await self._settlement.claim(claims) if claims else []
+        for outcome in outcomes:
+            await self._look(outcome.channel)
+        return outcomes
 
     async def finish(self, channel: bytes) -> None:
         """After the delay: the rest comes back."""
