@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from agent.broker import BrokerError
+from agent.broker import BrokerError, store
 from agent.topics import NATS_SESSION, Rules, level, nats_subjects
 
 LOOPBACK = "127.0.0.1"
@@ -35,6 +35,7 @@ STEADY_S = 30.0
 PAYLOAD_BYTES_MAX = 1 << 20
 ACK_WAIT_S = 5  # also how long what a crashed client had unread waits for its return
 UNACKNOWLEDGED_MAX = 10_000  # at it nats-server holds a message back for all of ack_wait
+MESSAGES_PERCENT = 75  # of the store; the rest is for sessions and retained messages
 MEMORY_BYTES_MAX = 8 << 20
 LOG_LINES_MAX = 5
 LINE_BYTES_MAX = 1 << 20
@@ -42,6 +43,7 @@ LINE_BYTES_MAX = 1 << 20
 # The child is killed with its parent; a parent that died before this was arranged is noticed.
 _LEASH = ("--pdeathsig", "KILL", "sh", "-c", '[ "$PPID" = "$1" ] || exit 1; shift; exec "$@"', "sh")
 _PASSWORD = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_NATS_PORT = re.compile(rf"Listening for client connections on {LOOPBACK}:(\d+)$")
 _EXPECTED = ("Plaintext passwords detected", "Websocket not configured with TLS")
 
 _log = logging.getLogger(__name__)
@@ -83,7 +85,9 @@ class EmbeddedBroker:
         self._random = random
         self._bytes_max = bytes_max
         self._child: Process | None = None
+        self._password = secrets.token_urlsafe(24)
         self._came_up = False
+        self._reloaded = asyncio.Event()
         self._said: deque[str] = deque(maxlen=LOG_LINES_MAX)
 
     @property
@@ -106,27 +110,39 @@ class EmbeddedBroker:
         leash = _find("setpriv", "apt-get install util-linux")
         self.port = await _free_port(self.port)
         self.websocket_port = await _free_port(self.websocket_port)
-        self._write()
         command = (leash, *_LEASH, str(os.getpid()), program, "-T=false", "-c", str(self._conf))
         clock = asyncio.get_running_loop().time
         failures = 0
         while True:
             since_s = clock()
+            self._write()
             code = await self._live(command)
             if not self._came_up:
                 raise BrokerError(f"nats-server ended with {code}: {self._last_words()}")
             self.restarts += 1
             failures = 0 if clock() - since_s > STEADY_S else failures + 1
-            _log.warning("the broker ended with %s and is started again", code)
+            _log.warning("the broker ended with %s (%s); restarting", code, self._last_words())
             ceiling_s = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2 ** min(failures, 10))
             await asyncio.sleep(self._random.uniform(0, ceiling_s))
 
-    def admit(self, users: Iterable[User]) -> None:
-        """Replace users and rules; connections whose rules changed are dropped and come back."""
+    async def admit(self, users: Iterable[User]) -> None:
+        """Replace users and rules; returns when they hold. Who lost a right is disconnected.
+
+        BrokerError if the child does not take them over.
+        """
         self._users = tuple(users)
-        if self._child is not None and self._child.returncode is None:
-            self._write()
-            self._child.send_signal(signal.SIGHUP)
+        if self._child is None or not self.ready.is_set():
+            return  # they are written at the next start
+        self._write()
+        self._reloaded.clear()
+        self._child.send_signal(signal.SIGHUP)
+        try:
+            async with asyncio.timeout(START_MAX_S):
+                await self._reloaded.wait()
+        except TimeoutError:
+            raise BrokerError(
+                f"nats-server did not take over its users: {self._last_words()}"
+            ) from None
 
     async def _live(self, command: tuple[str, ...]) -> int:
         """Run one child to its end; stop it when we are cancelled or when it never gets ready."""
@@ -140,16 +156,25 @@ class EmbeddedBroker:
             start_new_session=True,  # Ctrl-C is ours to answer; the child goes last
         )
         self._child = child
+        nats_port = 0
         try:
             async with asyncio.timeout(START_MAX_S) as deadline:
                 async for line in _lines(child):
                     self._note(line)
+                    if found := _NATS_PORT.search(line):
+                        nats_port = int(found[1])
+                    if "Reloaded server configuration" in line:
+                        self._reloaded.set()
                     if "Server is ready" in line:
+                        share = self._bytes_max * MESSAGES_PERCENT // 100
+                        await store.limit(LOOPBACK, nats_port, self._password, share)
                         self.ready.set()
                         self._came_up = True
                         deadline.reschedule(None)
         except TimeoutError:
             self._said.append(f"not ready after {START_MAX_S:.0f} s")
+        except BrokerError as error:
+            self._said.append(str(error))
         finally:
             self.ready.clear()
             self._child = None
@@ -181,7 +206,7 @@ class EmbeddedBroker:
         """Write the configuration whole or not at all; BrokerError if the folder cannot be used."""
         conf = {
             "server_name": "milepost",
-            "listen": f"{LOOPBACK}:-1",  # NATS's own protocol: nobody may use it
+            "listen": f"{LOOPBACK}:-1",  # NATS's own protocol, for agent.broker.store
             "max_payload": PAYLOAD_BYTES_MAX,
             "jetstream": {
                 "store_dir": str(self._folder / "store"),
@@ -196,7 +221,9 @@ class EmbeddedBroker:
                 "consumer_inactive_threshold": "24h",
             },
             "websocket": {"listen": f"{LOOPBACK}:{self.websocket_port}", "no_tls": True},
-            "authorization": {"users": [_entry(user) for user in self._users]},
+            "authorization": {
+                "users": [store.supervisor(self._password), *map(_entry, self._users)]
+            },
         }
         new = self._conf.with_suffix(".new")
         try:

@@ -209,14 +209,14 @@ class MqttBroker:
                 with suppress(aiomqtt.MqttError):  # `run` subscribes again after the reconnect
                     await _subscribe(self._client, filters)
             yield inbox
+            others = {text for box in self._inboxes if box is not inbox for text in box.filters}
+            unused = sorted(set(filters) - others)
+            if unused and self._client is not None:
+                with suppress(aiomqtt.MqttError):
+                    await self._client.unsubscribe(unused)
         finally:
             self._inboxes.remove(inbox)
         inbox.forget()
-        unused = set(filters) - {text for other in self._inboxes for text in other.filters}
-        client = self._client
-        if unused and client is not None:
-            with suppress(aiomqtt.MqttError):
-                await client.unsubscribe(sorted(unused))
 
     @asynccontextmanager
     async def _connection(self, tls: ssl.SSLContext | None) -> AsyncIterator[aiomqtt.Client]:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from agent import topics
-from agent.broker import BrokerError, Message
+from agent.broker import BrokerError, Message, store
 from agent.broker.embedded import EmbeddedBroker, User, read_password
 from agent.broker.endpoint import Endpoint
 from agent.broker.mqtt import Limits, MqttBroker
@@ -184,6 +184,51 @@ async def test_a_reader_that_stops_reading_loses_nothing_and_holds_a_bounded_num
     assert heard == {b"%d" % number for number in range(200)}
 
 
+async def test_an_observer_that_never_returns_does_not_fill_the_store(
+    open_nats: Any, run_all: Any
+) -> None:
+    """What it missed goes, oldest first; without the limit nobody could even connect any more."""
+    server = open_nats(bytes_max=2 << 20)
+    async with run_all(server):
+        await server.ready.wait()
+        gateway, gone_for_good = client(server, "gateway"), client(server, "dashboard")
+        with pytest.raises(ExceptionGroup):
+            await crash(gone_for_good, run_all, topics.said_by_all(), take=0)
+        async with run_all(gateway):
+            for _ in range(240):
+                await asyncio.wait_for(gateway.publish(TELE, bytes(50_000)), 10)
+            late = client(server, "brand")
+            async with run_all(late):
+                await asyncio.wait_for(late.connected.wait(), 10)
+
+    stored = sum(path.stat().st_size for path in server._folder.rglob("*") if path.is_file())
+    assert stored < 6 << 20  # of 12; a block of the file goes only when all in it may go
+
+
+async def test_the_limit_may_grow_but_not_shrink(open_nats: Any, run_all: Any) -> None:
+    for bytes_max in (2 << 20, 4 << 20):
+        server = open_nats(bytes_max=bytes_max)
+        async with run_all(server):
+            await asyncio.wait_for(server.ready.wait(), 10)
+        assert server.restarts == 0
+
+    with pytest.raises(BrokerError, match="set bytes_max of"):
+        await asyncio.wait_for(open_nats(bytes_max=2 << 20).run(), 10)
+
+
+async def test_the_limit_on_something_that_is_no_broker_is_one_clear_error() -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"{}")
+        writer.write(b"INFO {}\r\nPING\r\n-ERR 'Authorization Violation'\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(BrokerError, match="Authorization"):
+            await store.limit("127.0.0.1", port, "wrong", 1 << 20)
+
+
 async def test_a_message_over_the_limit_is_refused_here(open_nats: Any) -> None:
     broker = client(open_nats(port=1), "gateway", Limits(payload_bytes_max=10))
 
@@ -229,7 +274,7 @@ async def test_a_user_admitted_while_running_can_connect(open_nats: Any, run_all
     server = open_nats()
     async with run_all(server):
         await server.ready.wait()
-        server.admit([User("late", "secret-late", topics.component_rules("late"))])
+        await server.admit([User("late", "secret-late", topics.component_rules("late"))])
         late = client(server, "late")
         async with run_all(late):
             await asyncio.wait_for(late.connected.wait(), 10)
