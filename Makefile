@@ -84,6 +84,7 @@ picture: $(VENV)/.installed
 $(VENV)-fuzz/.installed: configs/requirements-fuzz.lock | $(BIN)/python
 	@$(PYTHON) -m venv $(VENV)-fuzz
 	@$(VENV)-fuzz/bin/pip --disable-pip-version-check -q install --require-hashes -r configs/requirements-fuzz.lock
+	@$(VENV)-fuzz/bin/pip --disable-pip-version-check -q install --no-deps -e .
 	@touch $@
 
 fuzz: $(VENV)-fuzz/.installed
@@ -93,6 +94,7 @@ lock: $(VENV)/.developing
 	@$(PIP) install uv
 	$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-header setup.cfg --extra sim --extra broker -o configs/requirements.lock
 	$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-header setup.cfg --extra sim --extra broker --extra dev -o configs/requirements-dev.lock
+	$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-header setup.cfg --extra fuzz -o configs/requirements-fuzz.lock
 
 clean:
 	rm -rf $(VENV) $(VENV)-fuzz build *.egg-info .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis
