@@ -5,14 +5,16 @@ folder: it also opens what is sealed, and compares the two databases with each o
 """
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agent.claims import unpack
 from agent.home import Home, HomeError, Vault
-from agent.journal import Journal
+from agent.journal import Batch, Journal
 from agent.registry import Registry
 from agent.till import Till
 from ledger_client import batches, leaves, statements
@@ -75,40 +77,49 @@ class HomeReport:
 
 
 def verify_home(path: Path) -> HomeReport:
-    """What holds in the home at `path`; nothing is written to it.
+    """What holds in the home at `path`. SQLite may tidy its own files, nothing else is written.
 
     Raises:
         HomeError: there is none, or a milepost is running on it.
-        LedgerError: the first thing that is wrong.
+        LedgerError, JournalError: the first thing that is wrong.
     """
     home = Home(path)
     if not home.exists():
         raise HomeError(f"{path}: expected the home folder of a gateway, there is no ledger.db")
     home.lock()
     try:
-        with _whole(home.ledger_db) as ledger, _whole(home.journal_db) as readings:
-            return _verify(home, ledger, readings)
+        with (
+            _whole(home.ledger_db) as ledger,
+            closing(Journal.open(home.journal_db, JOURNAL_BYTES_MAX, create=False)) as journal,
+        ):
+            journal.check()
+            return _verify(home, ledger, journal)
     finally:
         home.unlock()
 
 
 @contextmanager
 def _whole(path: Path) -> Iterator[sqlite3.Connection]:
-    """An open database whose every page and index is in order."""
+    """An open database whose every page and index is in order, and stays so while it is read."""
     with closing(open_database(path, create=False)) as connection:
-        found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
-        if found != "ok":
-            raise StoreError(f"{path}: the database is damaged: {found}; keep it aside as it is")
-        yield connection
+        try:
+            found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+            if found != "ok":
+                raise StoreError(
+                    f"{path}: the database is damaged: {found}; keep it aside as it is"
+                )
+            yield connection
+        except sqlite3.Error as error:
+            raise StoreError(f"{path}: the database cannot be read: {error}") from error
 
 
-def _verify(home: Home, ledger: sqlite3.Connection, readings: sqlite3.Connection) -> HomeReport:
+def _verify(home: Home, ledger: sqlite3.Connection, journal: Journal) -> HomeReport:
     log = LogReader(ledger)
     report = verify_log(log)
     subjects = Registry(ledger).subjects()
-    vault = Vault({alias: home.subject_key(urn) for alias, urn in subjects.items()})
-    journal = Journal(readings, JOURNAL_BYTES_MAX)
-    states = _verify_journal(journal, log, vault, subjects)
+    vault = home.vault(subjects)
+    states = _verify_batches(journal, log, vault, subjects)
+    unproved = _verify_packs(journal, vault)
     tills = [Till(ledger).check()]
     for database in sorted(home.path.glob("peers/*/till.db")):
         with _whole(database) as connection:
@@ -118,29 +129,39 @@ def _verify(home: Home, ledger: sqlite3.Connection, readings: sqlite3.Connection
         receipted=states["receipted"],
         released=states["released"],
         pending=states["sealed"],
-        unproved_packs=sum(map(len, journal.unbatched().values())),
+        unproved_packs=unproved,
         tills=len(tills),
         channels=sum(channels for channels, _ in tills),
         sold_and_bought=sum(lines for _, lines in tills),
-        balances={
-            account.hex()[:16]: balance for account, balance in embedded.check(ledger, log).items()
-        },
+        balances={account.hex()[:16]: balance for account, balance in _balances(ledger, log)},
     )
 
 
-def _verify_journal(
+def _balances(ledger: sqlite3.Connection, log: LogReader) -> list[tuple[bytes, int]]:
+    """What every account holds; nobody holds anything where no money was ever kept."""
+    kept = ledger.execute("SELECT 1 FROM schema WHERE part = 'settlement'").fetchone()
+    if kept is not None:
+        return list(embedded.check(ledger, log).items())
+    for entry in log.entries():
+        if statements.verify(entry.statement).kind == embedded.KIND:
+            raise ProofError(f"entry {entry.index}: the ledger does not know this movement")
+    return []
+
+
+def _verify_batches(
     journal: Journal, log: LogReader, vault: Vault, subjects: dict[str, str]
 ) -> dict[str, int]:
     """Each batch of the journal is where it says on the log, and each of the log's is here."""
-    states = {"receipted": 0, "released": 0, "sealed": len(journal.sealed())}
-    known = {batch.batch for batch in journal.sealed()}
+    sealed = journal.sealed()
+    states = {"receipted": 0, "released": 0, "sealed": len(sealed)}
+    known = {batch.batch for batch in sealed}
     for batch in journal.receipted():
         where = f"batch {batch.number} of the journal"
         if batch.log_index is None or log.find(batch.batch) != batch.log_index:
             raise ProofError(f"{where}: it is not entry {batch.log_index} of the log")
         statement = statements.verify(log.statement(batch.log_index))
         said = batches.decode(statement.payload)
-        if (statement.subject, said.leaf_count) != (subjects[batch.subject], batch.readings):
+        if statement.subject != subjects.get(batch.subject) or _said(said) != _kept(batch):
             raise ProofError(f"{where}: entry {batch.log_index} is of other readings")
         body = journal.leaves_of(batch.batch)
         if batch.state == "receipted":
@@ -153,3 +174,35 @@ def _verify_journal(
         if statements.verify(entry.statement).kind == BATCH and entry.identity not in known:
             raise ProofError(f"entry {entry.index}: the journal does not know its readings")
     return states
+
+
+def _said(said: batches.Batch) -> tuple[object, ...]:
+    losses, clock = said.losses, said.clock
+    times = (clock.boot, clock.first_ms, clock.last_ms)
+    return (said.leaf_count, *times, losses.dropped, losses.rejected, losses.gap)
+
+
+def _kept(batch: Batch) -> tuple[object, ...]:
+    losses = batch.losses
+    times = (batch.boot, batch.first_ms, batch.last_ms)
+    return (batch.readings, *times, losses.dropped, losses.rejected, losses.gap)
+
+
+def _verify_packs(journal: Journal, vault: Vault) -> int:
+    """How many packs are in no batch; each that is held opens, and holds what its row says."""
+    named: Counter[bytes] = Counter()
+    unproved = 0
+    for pack in journal.packs():
+        kept = unpack(vault.open_pack(pack.subject, journal.pack_body(pack.pack)))
+        readings = sum(len(each.readings) for each in kept)
+        held = (readings, kept[0].boottime_ms, kept[-1].boottime_ms)
+        if held != (pack.readings, pack.first_ms, pack.last_ms):
+            raise ProofError(f"pack {pack.pack} of the journal: it holds other readings")
+        if pack.batch is None:
+            unproved += 1
+        else:
+            named[pack.batch] += readings
+    for batch in journal.sealed():
+        if named[batch.batch] != batch.readings:
+            raise ProofError(f"batch {batch.number} of the journal: some of its packs are missing")
+    return unproved

@@ -25,10 +25,13 @@ def export_home(path: Path) -> bytes:
     if not home.exists():
         raise HomeError(f"{path}: expected the home folder of a gateway, there is no ledger.db")
     with closing(open_database(home.ledger_db, create=False)) as ledger:
-        subjects = Registry(ledger).subjects()
-        vault = Vault({alias: home.subject_key(urn) for alias, urn in subjects.items()})
-        with closing(Journal.open(home.journal_db, JOURNAL_BYTES_MAX)) as journal:
+        vault = home.vault(Registry(ledger).subjects())
+        with closing(_journal(home)) as journal:
             return record.build(LogReader(ledger), disclosing(journal, vault))
+
+
+def _journal(home: Home) -> Journal:
+    return Journal.open(home.journal_db, JOURNAL_BYTES_MAX, create=False)
 
 
 def disclosing(journal: Journal, vault: Vault) -> Callable[[Entry], Sequence[bytes] | None]:
@@ -45,13 +48,22 @@ def disclosing(journal: Journal, vault: Vault) -> Callable[[Entry], Sequence[byt
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """The file appears whole or not at all; raises HomeError when it cannot be written."""
+    """The file appears whole or not at all, for its owner alone: it holds readings.
+
+    Raises:
+        HomeError: it cannot be written.
+    """
+    if not path.name or path.is_dir():
+        raise HomeError(f"{path}: expected the name of a file, got a folder; name another")
     fresh = path.with_name(f".{path.name}.new")
     try:
-        with fresh.open("wb") as file:
+        fresh.unlink(missing_ok=True)  # what a crash half way left
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(path)
     except OSError as error:
+        fresh.unlink(missing_ok=True)
         raise HomeError(f"{path}: cannot be written: {error.strerror}; name another") from error

@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import os
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 
 from agent.claims import batch_key
@@ -66,6 +67,7 @@ class Home:
             self._lock = os.open(self.path / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
+            os.close(self._lock)
             raise HomeError(
                 f"{self.path}: another milepost is running on this home;"
                 " stop it first, or name another home"
@@ -82,10 +84,38 @@ class Home:
         path = self.path / "keys" / f"{name}.key"
         return read_key(path) if path.exists() else create_key(path)
 
-    def subject_key(self, urn: str) -> bytes:
-        """K_subject, 32 bytes: with it die the salts and the readings of the subject."""
-        path = self.path / "keys" / "subjects" / f"{uuid.UUID(urn)}.key"
-        return read_secret(path) if path.exists() else create_secret(path)
+    def own_key(self, name: str) -> SigningKey:
+        """A key that is as old as the home: made before ledger.db, and never again.
+
+        Raises:
+            LocalError: it is gone; another in its place would contradict what was signed.
+        """
+        path = self.path / "keys" / f"{name}.key"
+        if self.exists() and not path.exists():
+            raise LocalError(
+                f"{path}: expected the key that signed for this home, it is gone;"
+                " restore keys/ from the copy that belongs to this home"
+            )
+        return self.key(name)
+
+    def create_subject_key(self, urn: str) -> None:
+        """Make K_subject, 32 bytes, for a new subject: with it die its salts and readings."""
+        create_secret(self._subject_path(urn))
+
+    def vault(self, subjects: Mapping[str, str]) -> "Vault":
+        """What opens the readings of `subjects` (urn by alias) whose key is there; makes none.
+
+        Raises:
+            LocalError: a key file is damaged, or an urn is none.
+        """
+        try:
+            paths = {alias: self._subject_path(urn) for alias, urn in subjects.items()}
+        except ValueError as error:
+            raise LocalError(f"{self.ledger_db}: the urn of a subject is damaged") from error
+        return Vault({alias: read_secret(path) for alias, path in paths.items() if path.exists()})
+
+    def _subject_path(self, urn: str) -> Path:
+        return self.path / "keys" / "subjects" / f"{uuid.UUID(urn)}.key"
 
 
 class Vault:

@@ -5,20 +5,21 @@ A component that leaves the configuration stays here: its history still names it
 """
 
 import sqlite3
-import uuid
 from dataclasses import dataclass
 
 from ledger_client.errors import LocalError
+from ledger_client.log import migrate
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS registry_subject (
-    alias TEXT PRIMARY KEY, urn TEXT NOT NULL UNIQUE) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS registry_component (
+CREATE TABLE registry_subject (
+    alias TEXT PRIMARY KEY, urn TEXT NOT NULL UNIQUE) STRICT, WITHOUT ROWID;
+CREATE TABLE registry_component (
     alias TEXT PRIMARY KEY, kind TEXT NOT NULL, address TEXT NOT NULL UNIQUE, profile TEXT NOT NULL,
-    subject TEXT NOT NULL REFERENCES registry_subject, id TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS registry_boot (
-    number INTEGER PRIMARY KEY, boot BLOB NOT NULL, starts INTEGER NOT NULL);
+    subject TEXT NOT NULL REFERENCES registry_subject, id TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE registry_boot (
+    number INTEGER PRIMARY KEY, boot BLOB NOT NULL, starts INTEGER NOT NULL) STRICT
 """
+_VERSIONS = (_SCHEMA.split(";"),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +41,12 @@ class Registry:
         self._db = connection
 
     def create(self) -> None:
-        """Make the tables where they are missing."""
-        for statement in _SCHEMA.split(";"):
-            self._db.execute(statement)
+        """Make the tables where they are missing; raises StoreError when they are of another."""
+        migrate(self._db, "registry", _VERSIONS)
 
-    def subject(self, alias: str) -> str:
-        """The random urn:uuid of a subject, made when it is asked for the first time."""
-        self._db.execute(
-            "INSERT INTO registry_subject VALUES (?, ?) ON CONFLICT DO NOTHING",
-            (alias, uuid.uuid4().urn),
-        )
-        row = self._db.execute("SELECT urn FROM registry_subject WHERE alias = ?", (alias,))
-        return str(row.fetchone()[0])
+    def add_subject(self, alias: str, urn: str) -> None:
+        """Note the random urn:uuid of a subject, whose key is on disk already."""
+        self._db.execute("INSERT INTO registry_subject VALUES (?, ?)", (alias, urn))
 
     def subjects(self) -> dict[str, str]:
         """Every subject that ever was here: urn by alias."""

@@ -4,7 +4,9 @@ ledger.db holds log, settlement, registry and till on one connection; journal.db
 """
 
 import sqlite3
+import uuid
 from collections.abc import Iterable
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from agent.journal import Journal, Losses
 from agent.registry import Registered, Registry
 from agent.till import Till
 from firmware_bridge.radio import Stamp
+from ledger_client.errors import StoreError
 from ledger_client.keys import PublicKey, SigningKey
 from ledger_client.log import Log, open_database
 
@@ -59,19 +62,27 @@ def open_stores(wanted: Wanted, now: Stamp) -> Stores:
 
     Raises:
         HomeError: the folder cannot be written, or another process has it.
-        LocalError: a key or a database that contradicts the rest. Nothing was signed.
+        LocalError: a key or a database that is missing or contradicts the rest; nothing was signed.
         JournalError: the journal is damaged.
     """
     home = Home(wanted.home)
     home.create()
     home.lock()
-    connection = open_database(home.ledger_db)
-    signer, receipt_key = home.key("gateway"), home.key("log")
+    with ExitStack() as opened:
+        opened.callback(home.unlock)
+        stores = _open(wanted, home, now, opened)
+        opened.pop_all()
+    return stores
+
+
+def _open(wanted: Wanted, home: Home, now: Stamp, opened: ExitStack) -> Stores:
+    signer, receipt_key, note_key = (home.own_key(name) for name in ("gateway", "log", "note"))
+    connection = opened.enter_context(closing(open_database(home.ledger_db)))
     log = Log.open(
         connection,
         name=wanted.log_name,
         receipt_key=receipt_key,
-        note_key=home.key("note"),
+        note_key=note_key,
         demo=wanted.demo,
         now_s=now.wall_ms // 1000,
     )
@@ -81,7 +92,11 @@ def open_stores(wanted: Wanted, now: Stamp) -> Stores:
     _, starts = registry.boot(boot)
     components = _enrol(wanted.components, home, registry)
     subjects = registry.subjects()
-    journal = Journal.open(home.journal_db, wanted.journal_bytes_max)
+    vault = home.vault(subjects)
+    for each in components.values():
+        vault.subject_key(each.subject)
+    journal = opened.enter_context(closing(Journal.open(home.journal_db, wanted.journal_bytes_max)))
+    _check_ages(journal, log)
     if starts > 1 or registry.boot_count(boot) > 1:
         journal.lose({each.subject: Losses(gap=1) for each in components.values()})
     return Stores(
@@ -91,7 +106,7 @@ def open_stores(wanted: Wanted, now: Stamp) -> Stores:
         registry=registry,
         till=Till.open(connection),
         journal=journal,
-        vault=Vault({alias: home.subject_key(urn) for alias, urn in subjects.items()}),
+        vault=vault,
         signer=signer,
         log_key=receipt_key.public,
         subjects=subjects,
@@ -101,13 +116,26 @@ def open_stores(wanted: Wanted, now: Stamp) -> Stores:
     )
 
 
+def _check_ages(journal: Journal, log: Log) -> None:
+    """A log older than the journal would sign other batches under numbers it gave out before."""
+    batch = journal.newest_receipted()
+    if batch is not None and log.find(batch.batch) != batch.log_index:
+        raise StoreError(
+            f"the journal holds a receipt for entry {batch.log_index}, the log does not have it:"
+            " ledger.db is older than journal.db; restore the two from one copy"
+        )
+
+
 def _enrol(
     components: Iterable[Registered], home: Home, registry: Registry
 ) -> dict[str, Registered]:
     """Give each component its key and its subject its urn; returns them by alias, with ids."""
     enrolled: dict[str, Registered] = {}
     for each in components:
-        registry.subject(each.subject)
+        if each.subject not in registry.subjects():
+            urn = uuid.uuid4().urn
+            home.create_subject_key(urn)
+            registry.add_subject(each.subject, urn)
         short_id = home.key(f"component-{each.alias}").public.short_id
         known = Registered(
             each.alias, each.kind, each.address, each.profile, each.subject, short_id

@@ -28,8 +28,8 @@ def export(
 ) -> None:
     """Write one self-contained record: statements, receipts, checkpoint, leaves and proofs."""
     data = export_home(home)
-    write_whole(out, data)
     report = verify_record(data)
+    write_whole(out, data)
     if as_json:
         typer.echo(json.dumps({"record": str(out), "bytes": len(data), **report.as_json()}))
     else:
