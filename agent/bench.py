@@ -93,7 +93,7 @@ def _ours(folder: Path, kept: list[Kept], now: Stamp) -> tuple[float, float, int
             limits=BatchLimits(BATCH_READINGS, 1 << 40),
             batches_max=64,
         )
-        moment = Now(now, Quality(ClockState.RESTORED, 16_000), stores.boot, stepped=False)
+        moment = Now(now, Quality(ClockState.RESTORED, None), stores.boot, steps=0)
         size = COMMIT_READINGS // READINGS_PER_PACKET
         wall_s, cpu_s = time.perf_counter(), time.process_time()
         proved = 0

@@ -27,10 +27,10 @@ class ClockState(IntEnum):
 
 
 class Quality(NamedTuple):
-    """State of the wall clock and its greatest error in milliseconds (16 s when unknown)."""
+    """State of the wall clock and its greatest error in milliseconds; None when nobody knows."""
 
     state: ClockState
-    error_max_ms: int
+    error_max_ms: int | None
 
 
 class _Timex(ctypes.Structure):
@@ -51,12 +51,11 @@ def quality(wall_s: float) -> Quality:
     """What the kernel knows about the clock that shows `wall_s`."""
     timex = _Timex()
     state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(timex))
-    error_max_ms = min(max(int(timex.maxerror) // 1000, 0), 16_000)
     if wall_s < _EARLIEST_S:
-        return Quality(ClockState.UNSET, 16_000)
+        return Quality(ClockState.UNSET, None)
     if state in {-1, _TIME_ERROR} or timex.status & _STA_UNSYNC:
-        return Quality(ClockState.RESTORED, 16_000)
-    return Quality(ClockState.NTP, error_max_ms)
+        return Quality(ClockState.RESTORED, None)
+    return Quality(ClockState.NTP, max(int(timex.maxerror) // 1000, 0))
 
 
 def stamp(wall_ns: int) -> Stamp:
@@ -70,13 +69,16 @@ def kernel_boot_id() -> str:
 
 
 class Steps:
-    """Notices when the wall clock was set: it and the boot clock no longer move together."""
+    """Counts how often the wall clock was set: it and the boot clock no longer moved together."""
 
     def __init__(self) -> None:
         self._offset_ms: int | None = None
+        self._count = 0
 
-    def seen(self, now: Stamp) -> bool:
-        """Whether the wall clock was stepped since the last call, by a second or more."""
+    def seen(self, now: Stamp) -> int:
+        """Steps of a second or more between any two calls so far."""
         offset_ms = now.wall_ms - now.boottime_ms
-        last_ms, self._offset_ms = self._offset_ms, offset_ms
-        return last_ms is not None and abs(offset_ms - last_ms) >= STEP_MIN_MS
+        if self._offset_ms is not None and abs(offset_ms - self._offset_ms) >= STEP_MIN_MS:
+            self._count += 1
+        self._offset_ms = offset_ms
+        return self._count

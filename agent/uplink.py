@@ -40,12 +40,12 @@ class Proved(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Now:
-    """What the gateway knows of time when it takes a step."""
+    """What the gateway knows of time: `steps` counts how often its wall clock was set so far."""
 
     stamp: Stamp
     clock: Quality
     boot: bytes
-    stepped: bool
+    steps: int
 
 
 class Boots(Protocol):
@@ -82,6 +82,7 @@ class Uplink:
         self._boots = boots
         self._limits = limits
         self._batches_max = batches_max
+        self._steps_told = 0
 
     def step(self, now: Now, *, drain: bool = False) -> list[Proved]:
         """Seal what is due, sign and log what is sealed, believe and mark the receipts."""
@@ -91,6 +92,8 @@ class Uplink:
         while sealed:
             proved += self._prove(sealed[: self._batches_max], now)
             sealed = sealed[self._batches_max :]
+        if proved:
+            self._steps_told = now.steps
         return proved
 
     def _seal(self, now: Now, *, drain: bool) -> None:
@@ -154,7 +157,7 @@ class Uplink:
                 boot_count=self._boots.boot_count(batch.boot),
                 first_ms=batch.first_ms,
                 last_ms=batch.last_ms,
-                stepped=now.stepped,
+                stepped=now.steps != self._steps_told,
             ),
             previous=previous,
             sequence=sequence,
