@@ -76,7 +76,7 @@ class Admission:
             return Refusal.RATE
         if counter is not None:
             voice.counter = counter
-        if isinstance(packet, Advert):
+        if readings and isinstance(packet, Advert):
             voice.digest, voice.digest_at_ms = digest, packet.boottime_ms
         return None
 

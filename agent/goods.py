@@ -69,16 +69,6 @@ class ReadingsWanted:
         return statement.digest[:SOURCE_BYTES]
 
 
-def unit_body(number: int, meter_j: int) -> bytes:
-    """One unit of a meter as goods."""
-    return cbor.encode([number, meter_j])
-
-
-def unit_source(meter: str, number: int) -> bytes:
-    """The content identity of a unit: which meter, which of its units."""
-    return sha256(f"{meter} {number}".encode()).digest()[:SOURCE_BYTES]
-
-
 @dataclass(frozen=True, slots=True)
 class Tariff:
     """What a unit of a meter costs in minor units; `meter` names it for ever."""

@@ -35,7 +35,7 @@ class Names:
 class Publisher:
     """One step tells what the broker has not heard; `published` counts acknowledged messages."""
 
-    def __init__(  # noqa: PLR0913  # two stores, the key to them, a broker and the names to speak under
+    def __init__(
         self,
         *,
         journal: Journal,

@@ -7,6 +7,7 @@ from pathlib import Path
 from random import Random
 
 from agent import topics
+from agent.broker import BrokerError
 from agent.broker.embedded import EmbeddedBroker, User, read_password
 from agent.broker.endpoint import Endpoint
 from agent.broker.mqtt import Limits, MqttBroker
@@ -30,8 +31,7 @@ def connector(
     """
     settings, random = config.broker, Random()  # noqa: S311  # jitter, not a secret
     gateway, passwords = stores.signer.public.short_id, stores.home.broker_users
-    file = settings.password_file
-    outside = Path(file).read_text(encoding="utf-8").strip() if file else ""
+    outside = _password(settings.password_file) if settings.password_file else ""
 
     def users() -> list[User]:
         speaks_for = [*(each.id for each in stores.components.values()), *relayed]
@@ -80,6 +80,15 @@ def connector(
         return Connection(broker, partial(endpoint, url), carriers)
 
     return connect
+
+
+def _password(file: str) -> str:
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BrokerError(
+            f"broker.password_file: expected a readable file with the password at {file}"
+        ) from error
 
 
 def _path(text: str) -> Path | None:
