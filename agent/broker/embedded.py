@@ -171,6 +171,9 @@ class EmbeddedBroker:
                         self.ready.set()
                         self._came_up = True
                         deadline.reschedule(None)
+            with suppress(TimeoutError):  # a signal to one that ends already would cost its code
+                async with asyncio.timeout(STOP_MAX_S):
+                    await child.wait()
         except TimeoutError:
             self._said.append(f"not ready after {START_MAX_S:.0f} s")
         except BrokerError as error:
@@ -307,6 +310,8 @@ async def _lines(child: Process) -> AsyncIterator[str]:
 
 async def _stop(child: Process) -> None:
     """Ask the child to end, and insist after `STOP_MAX_S`."""
+    if child.returncode is not None:
+        return
     with suppress(ProcessLookupError):
         child.terminate()
     try:
