@@ -32,7 +32,7 @@ class Component:
     address: str
     subject: str
     profile: Profile
-    key: bytes | None
+    key: bytes | None = field(repr=False)
     silence_max_ms: int
     pair: bool = False
 
@@ -123,6 +123,7 @@ class Pipeline:
         counter = bthome.counter(packet) if isinstance(packet, Advert) and component.key else None
         if self._admission.repeats(packet, digest, counter):
             self.repeats += 1
+            self._notice_gap(component, packet.boottime_ms)  # it speaks: that is no silence
             return
         try:
             readings = decode(packet, component.profile, component.key)
@@ -218,16 +219,41 @@ class Committer:
         self._journal = journal
         self._limits = limits
         self._seal = seal
+        self._begun = 0
+        self.commits = 0
+        """Groups that the disk has taken."""
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something that was heard is not on disk yet."""
+        gathered = self._pipeline.group.readings > 0
+        return self._intake.filled.is_set() or gathered or self._begun != self.commits
 
     async def run(self, boot: bytes, boottime_ms: Callable[[], int]) -> None:
-        """Until cancelled; on cancellation what was taken from the intake is still committed."""
+        """Until cancelled; on cancellation all that waits in the intake is still committed.
+
+        Raises:
+            JournalError: the disk refused a group, which is lost then.
+        """
         try:
             while True:
                 await self._gather()
-                await asyncio.to_thread(self._commit, boot, boottime_ms())
+                await self._commit_aside(boot, boottime_ms())
         finally:
-            self._drain()
-            self._commit(boot, boottime_ms())
+            while self._drain():
+                self._commit(self._close_group(), boot, boottime_ms())
+            self._commit(self._close_group(), boot, boottime_ms())
+
+    async def _commit_aside(self, boot: bytes, now_ms: int) -> None:
+        """Commit in a thread; a group that was begun is written, even when we are cancelled."""
+        group = self._close_group()
+        loop = asyncio.get_running_loop()
+        writing = loop.run_in_executor(None, self._commit, group, boot, now_ms)
+        try:
+            await asyncio.shield(writing)
+        finally:
+            await asyncio.wait([writing])
+            writing.result()
 
     async def _gather(self) -> None:
         await self._intake.filled.wait()
@@ -251,11 +277,15 @@ class Committer:
                 pipeline.feed(packet)
         return True
 
-    def _commit(self, boot: bytes, now_ms: int) -> None:
-        group = self._pipeline.close_group()
+    def _close_group(self) -> Group:
+        self._begun += 1
+        return self._pipeline.close_group()
+
+    def _commit(self, group: Group, boot: bytes, now_ms: int) -> None:
         packs = [self._pack(subject, boot, kept) for subject, kept in group.kept.items()]
         if packs or group.counters or group.lost:
             self._journal.put(packs, group.counters, group.losses, now_ms)
+        self.commits += 1
 
     def _pack(self, subject: str, boot: bytes, kept: list[Kept]) -> Pack:
         return Pack(
