@@ -4,6 +4,7 @@ Every limit of the running gateway is here, named `_max`, with its unit before t
 """
 
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,6 +16,8 @@ Seconds = Annotated[float, Meta(gt=0, le=86_400 * 30)]
 Bytes = Annotated[int, Meta(ge=1 << 16, le=1 << 44)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Money = Annotated[int, Meta(ge=0, le=1 << 62)]
+Price = Annotated[int, Meta(ge=1, le=1 << 62)]
+Did = Annotated[str, Meta(pattern=r"^did:key:z6Mk[1-9A-HJ-NP-Za-km-z]{44}$")]
 Alias = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
 Address = Annotated[str, Meta(pattern=r"^([0-9A-F]{2}:){5}[0-9A-F]{2}$")]
 Key128 = Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{32}$")]
@@ -102,7 +105,10 @@ class Ledger(Strict, frozen=True):
 
 
 class Component(Strict, frozen=True):
-    """A thing that is heard: its alias in records, its address on the air, its subject."""
+    """A thing that is heard: its alias in records, its address on the air, its subject.
+
+    After `silence_max_s` (the profile's own, if it is not set) it counts as silent.
+    """
 
     alias: Alias
     kind: str
@@ -111,18 +117,31 @@ class Component(Strict, frozen=True):
     subject: Alias
     pair: bool = False
     bind_key_file: str = ""
-    silence_max_s: Seconds = 30.0
+    silence_max_s: Seconds | None = None
 
 
 class Sale(Strict, frozen=True):
     """Sell what a subject's readings say to one buyer, at a price for each reading."""
 
     subject: Alias
-    buyer: str
-    price_minor_units: Money
+    buyer: Did
+    price_minor_units: Price
     funded_minor_units: Money
-    window_minor_units: Money
+    window_minor_units: Price
     least_provenance: Annotated[int, Meta(ge=0, le=9)] = 0
+
+
+class Service(Strict, frozen=True):
+    """Pay a seller for each unit that a meter, one of our components, is heard to pass.
+
+    `funded_minor_units` is the most that this service may ever cost; raise it to go on.
+    """
+
+    meter: Alias
+    seller: Did
+    unit_j: Count
+    price_minor_units: Price
+    funded_minor_units: Price
 
 
 class Config(Strict, frozen=True):
@@ -137,6 +156,7 @@ class Config(Strict, frozen=True):
     ledger: Ledger = Ledger()
     components: tuple[Component, ...] = ()
     sales: tuple[Sale, ...] = ()
+    services: tuple[Service, ...] = ()
 
 
 def read(path: Path) -> Config:
@@ -162,20 +182,28 @@ def parse(tables: dict[str, Any]) -> Config:
     except msgspec.ValidationError as error:
         raise ConfigError(_explain(str(error), tables)) from error
     for name in ("alias", "address"):
-        _refuse_twice(name, [getattr(component, name) for component in config.components])
-    for sale in config.sales:
-        if sale.subject not in {component.subject for component in config.components}:
-            raise ConfigError(
-                f"sales.subject: expected the subject of a component, got {sale.subject!r}"
-            )
+        _refuse_twice("components", name, [getattr(each, name) for each in config.components])
+    _refuse_twice("services", "meter", [service.meter for service in config.services])
+    _refuse_strangers("sales.subject", config.sales, "subject", config.components)
+    _refuse_strangers("services.meter", config.services, "alias", config.components)
     return config
 
 
-def _refuse_twice(name: str, values: list[str]) -> None:
+def _refuse_strangers(
+    where: str, tables: Sequence[Strict], field: str, components: Sequence[Component]
+) -> None:
+    known = {getattr(component, field) for component in components}
+    for table in tables:
+        name = getattr(table, where.partition(".")[2])
+        if name not in known:
+            raise ConfigError(f"{where}: expected the {field} of a component, got {name!r}")
+
+
+def _refuse_twice(table: str, name: str, values: list[str]) -> None:
     for value in values:
         if values.count(value) > 1:
             raise ConfigError(
-                f"components.{name}: expected each {name} once, got {value!r} more than once"
+                f"{table}.{name}: expected each {name} once, got {value!r} more than once"
             )
 
 

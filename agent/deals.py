@@ -6,7 +6,7 @@ sent again or settled is the tally's business.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -19,6 +19,7 @@ from agent.till import Sale
 from ledger_client import batches, statements
 from ledger_client.channels import Terms
 from ledger_client.errors import RemoteError
+from ledger_client.keys import PublicKey
 from ledger_client.messages import BODY_BYTES_MAX
 
 LOOK_EVERY_S = 0.5
@@ -66,30 +67,52 @@ class _Selling:
         raise NotImplementedError
 
 
+@dataclass(frozen=True, slots=True)
+class ReadingsOffer:
+    """What one buyer may have, at `price` minor units for each reading."""
+
+    price: int
+    least_provenance: int = 0
+
+
 class ReadingsSale(_Selling):
     """Sells a subject's receipted batches: each once to each buyer, with its proof."""
 
-    def __init__(self, seller: Seller, stores: Stores, subject: str, price: int) -> None:
-        """`price` is minor units for each reading."""
+    def __init__(
+        self,
+        seller: Seller,
+        stores: Stores,
+        subject: str,
+        offers: Mapping[PublicKey, ReadingsOffer],
+    ) -> None:
+        """`offers` are what each payer may have; money alone buys nothing."""
         super().__init__(seller)
         self._stores = stores
         self._subject = subject
-        self._price = price
+        self._offers = offers
         self._done: dict[bytes, int] = {}
 
     def _goods(self, sale: Sale) -> Iterator[Goods]:
         stores, buyer = self._stores, sale.terms.payer.raw
+        offer = self._offers.get(sale.terms.payer)
+        if offer is None:
+            return
         for batch in stores.journal.receipted(after=self._done.get(buyer, 0)):
             if batch.subject == self._subject and batch.log_index is not None:
                 statement = stores.log.statement(batch.log_index)
                 source = readings_source(statement)
                 body = stores.journal.leaves_of(batch.batch)
-                if body is not None and not stores.till.sold(sale, source):
+                if (
+                    body is not None
+                    and _fits(offer, sale.terms, statement)
+                    and not stores.till.sold(sale, source)
+                ):
                     leaves = stores.vault.open_leaves(self._subject, batch.batch, body)
-                    yield from self._batch_goods(batch.log_index, statement, leaves)
+                    yield from self._batch_goods(batch.log_index, offer.price, leaves)
             self._done[buyer] = batch.number  # not reached when there was no room: tried again
 
-    def _batch_goods(self, index: int, statement: bytes, leaves: list[bytes]) -> Iterator[Goods]:
+    def _batch_goods(self, index: int, price: int, leaves: list[bytes]) -> Iterator[Goods]:
+        statement = self._stores.log.statement(index)
         body = readings_body(statement, self._stores.log.receipt(index), leaves)
         if len(body) > BODY_BYTES_MAX:
             _log.warning("entry %s: %s readings are too many for one item", index, len(leaves))
@@ -97,10 +120,17 @@ class ReadingsSale(_Selling):
         said = batches.decode(statements.verify(statement).payload)
         yield Goods(
             readings_source(statement),
-            self._price * len(leaves),
+            price * len(leaves),
             body,
             simulated=SIMULATED in said.provenance,
         )
+
+
+def _fits(offer: ReadingsOffer, terms: Terms, statement: bytes) -> bool:
+    provenance = batches.decode(statements.verify(statement).payload).provenance
+    if SIMULATED in provenance and not terms.simulated:
+        return False
+    return min(provenance) >= offer.least_provenance
 
 
 class UnitsSale(_Selling):
@@ -131,11 +161,16 @@ class UnitsSale(_Selling):
 
 @dataclass(slots=True)
 class Purchase:
-    """Buys on one channel with `spendable` minor units in it, opened when there is none."""
+    """Buys on one channel with `spendable` minor units in it, opened when there is none.
+
+    Where the ledger is ours, `claims_for_seller` turns our promises into the seller's money when we
+    end: anybody who holds terms and voucher may claim.
+    """
 
     buyer: Buyer
     terms: Terms
     spendable: int
+    claims_for_seller: bool = False
 
     async def run(self, connection: Connection) -> None:
         """Trade until cancelled."""
@@ -148,4 +183,6 @@ class Purchase:
                 await asyncio.sleep(OPEN_RETRY_S)
 
     async def settle(self) -> None:
-        """Nothing: the seller claims, and what is left comes back to us."""
+        """Nothing unless we claim for the seller; what is left stays in the channel."""
+        if self.claims_for_seller:
+            await self.buyer.settle()

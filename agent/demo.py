@@ -11,19 +11,20 @@ import os
 from collections import Counter, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from random import Random
 from typing import NamedTuple
 
 from agent import topics
+from agent.accounts import SellerAccount
 from agent.broker.mqtt import MqttBroker
-from agent.deals import Purchase, ReadingsSale, UnitsSale
+from agent.deals import Purchase, ReadingsOffer, ReadingsSale, UnitsSale
 from agent.desks import BuyingDesk, SellingDesk
 from agent.goods import SIMULATED, ReadingsWanted, Tariff
 from agent.home import Home
 from agent.pipeline import Component
 from agent.running import Connection, Deal, Ears, Trade
-from agent.status import AccountView, Board, printable
+from agent.status import Board, printable
 from agent.stores import Stores
 from agent.tally import Buyer, Seller
 from agent.till import Till
@@ -35,7 +36,7 @@ from firmware_bridge.radio.virtual import VirtualBackend
 from firmware_bridge.radio.virtual.air import Air
 from ledger_client.channels import SALT_BYTES, Terms
 from ledger_client.errors import RemoteError
-from ledger_client.keys import PublicKey, SigningKey
+from ledger_client.keys import SigningKey
 from ledger_client.log import open_database
 from ledger_client.messages import Item
 from ledger_client.settlement.embedded import Book, EmbeddedSettlement
@@ -50,7 +51,6 @@ BRAND_CREDIT = 200_000
 CAR_CREDIT = 4 * UNIT_PRICE
 DELAY_S = 86_400
 
-UNPAID_SHOWN_MAX = 1_000
 TRAFFIC_SHOWN = 12
 DASHBOARD = "dashboard"
 
@@ -102,33 +102,6 @@ async def street(
         yield Street(Ears(listener, components), hood)
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
-    """One trade as it is shown: the seller's till knows all of it."""
-
-    what: str
-    payer: str
-    payee: str
-    till: Till
-    party: PublicKey
-
-    def view(self) -> AccountView:
-        """Sums over every channel that this trade ever had."""
-        sales = self.till.sales(self.party)
-        unpaid = sum(len(self.till.outbox(sale, items_max=UNPAID_SHOWN_MAX)) for sale in sales)
-        return AccountView(
-            what=self.what,
-            payer=self.payer,
-            payee=self.payee,
-            state=sales[-1].side.state.value if sales else "none",
-            items=sum(sale.side.n for sale in sales),
-            items_paid=sum(sale.side.n for sale in sales) - unpaid,
-            due=sum(sale.side.due for sale in sales),
-            paid=sum(sale.side.best for sale in sales),
-            settled=sum(sale.side.claimed for sale in sales),
-        )
-
-
 class Guest:
     """A deal of somebody else, over a connection of their own."""
 
@@ -163,8 +136,8 @@ class Onlooker:
         async with connection.broker.subscribe(topics.said_by_all()) as messages:
             async for message in messages:
                 self.messages += 1
-                topic = message.topic.removeprefix(f"{topics.ROOT}/c/")
-                self.seen.append(printable(f"{topic}  {len(message.payload)} B"))
+                speaker, _, rest = message.topic.removeprefix(f"{topics.ROOT}/c/").partition("/")
+                self.seen.append(printable(f"{speaker[:6]}…/{rest} {len(message.payload)} B"))
 
     async def settle(self) -> None:
         """Nothing to settle."""
@@ -191,8 +164,10 @@ class Market:
         self.blamed: Counter[str] = Counter()
         self.onlooker = Onlooker()
         self.accounts = (
-            Account("readings", "brand", "runner", stores.till, self._runner.public),
-            Account("0.01 kWh", "car", "charger", self._tills["charger"], self._charger.public),
+            SellerAccount("readings", "brand", "runner", stores.till, self._runner.public),
+            SellerAccount(
+                "0.01 kWh", "car", "charger", self._tills["charger"], self._charger.public
+            ),
         )
 
     def _peer_till(self, name: str) -> Till:
@@ -223,7 +198,10 @@ class Market:
         stores = self._stores
         desk = SellingDesk(self._runner, stores.till, credit=BRAND_CREDIT)
         return ReadingsSale(
-            self._seller(desk, stores.till, self._runner), stores, "runner", READING_PRICE
+            self._seller(desk, stores.till, self._runner),
+            stores,
+            "runner",
+            {self._brand.public: ReadingsOffer(READING_PRICE)},
         )
 
     def _buying(self) -> Purchase:

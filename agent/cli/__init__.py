@@ -9,7 +9,7 @@ from typing import NoReturn
 import typer
 
 from agent.broker import BrokerError
-from agent.cli import bench, decode, demo, record
+from agent.cli import bench, decode, demo, record, run
 from agent.config import ConfigError
 from agent.home import HomeError
 from agent.journal import JournalError
@@ -34,6 +34,7 @@ app = typer.Typer(
     help="Hears sensors, signs what they said into a ledger, and lets things pay each other.",
 )
 app.command("demo")(demo.demo)
+app.command("run")(run.run)
 app.command("decode")(decode.command)
 app.command("export")(record.export)
 app.command("verify")(record.verify)

@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from agent.admission import Admission, Limits
+from agent.attendance import Attendance, Member, Roll
 from agent.batching import BatchLimits
 from agent.broker import Broker
 from agent.clock import Steps, quality, stamp
@@ -44,7 +46,7 @@ def read_components(config: Config) -> list[Component]:
                 subject=each.subject,
                 profile=profile,
                 key=_bind_key(where, each.bind_key_file),
-                silence_max_ms=int(each.silence_max_s * 1000),
+                silence_max_ms=int((each.silence_max_s or profile.silence_max_s) * 1000),
                 pair=each.pair,
             )
         )
@@ -127,7 +129,7 @@ def compose(config: Config, stores: Stores, ears: Ears, board: Board, trade: Tra
         board=board,
         now=now,
         connect=connector(config, stores, _presence(config, stores), trade.relayed, trade.guests),
-        deals=trade.deals,
+        deals=(*trade.deals, _attendance(config, stores, ears, board)),
         publisher=lambda broker: _publisher(config, stores, broker),
     )
 
@@ -136,6 +138,20 @@ def _presence(config: Config, stores: Stores) -> Presence:
     gateway = stores.signer.public.short_id
     state = quality(clock().wall_ms / 1000).state.name.lower()
     return Presence(gateway, config.gateway.alias, "gateway", gateway, stores.boot, clock=state)
+
+
+def _attendance(config: Config, stores: Stores, ears: Ears, board: Board) -> Attendance:
+    gateway = _presence(config, stores)
+    members = [
+        Member(
+            replace(gateway, id=stores.components[each.alias].id, alias=each.alias, kind=each.kind),
+            each.address,
+            each.silence_max_ms,
+        )
+        for each in ears.components
+    ]
+    silence_max_ms = int(config.radio.scanner_silence_max_s * 1000)
+    return Attendance(Roll(gateway.id, members, silence_max_ms), ears.radio, board, clock)
 
 
 def _publisher(config: Config, stores: Stores, broker: Broker) -> Publisher:
