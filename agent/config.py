@@ -3,12 +3,14 @@
 Every limit of the running gateway is here, named `_max`, with its unit before that.
 """
 
+import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
+import msgspec.inspect
 from msgspec import Meta
 
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
@@ -20,7 +22,6 @@ Price = Annotated[int, Meta(ge=1, le=1 << 62)]
 Did = Annotated[str, Meta(pattern=r"^did:key:z6Mk[1-9A-HJ-NP-Za-km-z]{44}$")]
 Alias = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
 Address = Annotated[str, Meta(pattern=r"^([0-9A-F]{2}:){5}[0-9A-F]{2}$")]
-Key128 = Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{32}$")]
 
 
 class ConfigError(Exception):
@@ -208,15 +209,44 @@ def _refuse_twice(table: str, name: str, values: list[str]) -> None:
 
 
 def _explain(message: str, tables: dict[str, Any]) -> str:
-    """The library's sentence with the key in front and the value that came behind."""
-    expected, _, where = message.partition(" - at `$")
-    expected = expected.partition(", got ")[0]
+    """The library's sentence as key, expectation and value; of a secret or a table no value."""
+    said, _, where = message.partition(" - at `$")
     key = where.rstrip("`").lstrip(".")
+    path = [part for part in re.split(r"[.\[\]]+", key) if part]
+    if named := re.fullmatch(r"Object (\w+) .* field `(.*)`", said):
+        field = ".".join(filter(None, (key, named[2][:80])))
+        if named[1] == "missing":
+            return f"{field}: expected a value, got none"
+        return f"{field}: expected one of {', '.join(_words(path))}, got an unknown key"
+    expected = said.partition(", got ")[0]
+    if said.startswith("Invalid enum value"):
+        expected = f"expected one of {', '.join(_words(path))}"
+    return f"{key or 'top level'}: {expected[0].lower()}{expected[1:]}, got {_came(path, tables)}"
+
+
+def _words(path: Sequence[str]) -> list[str]:
+    """What may stand at this place of the configuration: the keys of a table, or the choices."""
+    place: Any = msgspec.inspect.type_info(Config)
+    for part in path:
+        if part.isdigit():
+            place = place.item_type
+        else:
+            place = next(field.type for field in place.fields if field.encode_name == part)
+    if isinstance(place, msgspec.inspect.LiteralType):
+        return [str(word) for word in place.values]
+    return [field.encode_name for field in place.fields]
+
+
+def _came(path: Sequence[str], tables: dict[str, Any]) -> str:
     came: Any = tables
-    try:
-        for part in key.replace("[", ".").replace("]", "").split("."):
-            came = came[int(part)] if part.isdigit() else came[part]
-    except (KeyError, IndexError, TypeError):
-        return f"{key or 'top level'}: {expected}"
-    secret = "key" in key or "password" in key
-    return f"{key or 'top level'}: {expected}, got {'***' if secret else repr(came)[:80]}"
+    for part in path:
+        came = came[int(part)] if part.isdigit() else came[part]
+    if path and any(word in path[-1] for word in ("key", "password")):
+        return "***"
+    match came:
+        case dict():
+            return "a table"
+        case list():
+            return "an array"
+        case _:
+            return repr(came)[:80]
