@@ -34,6 +34,6 @@ class Broker(Protocol):
         """Subscribe at QoS 1 while the context is open; survives reconnects, not our own restart.
 
         Asking for the next message acknowledges the last: what was not finished comes again, so
-        messages may come twice, and under load out of order. Retained ones come again after each
-        reconnect. The inbox is bounded: when it is full every subscription here waits for it.
+        messages may come twice, and after an outage out of order. Retained ones come again after
+        each reconnect. The inbox is bounded: when it is full every subscription here waits for it.
         """
