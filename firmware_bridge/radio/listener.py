@@ -250,8 +250,10 @@ class Listener:
                 track.link = track.link.after(Event.DUE, now_ms)
                 if track.link.state is State.SILENT:
                     track.cut()
-        alive = any(track.link.state is State.SUBSCRIBED for track in self._tracks.values())
-        self._watchdog, remedy = self._watchdog.verdict(now_ms, links_alive=alive)
+        alive = [track.link.state is State.SUBSCRIBED for track in self._tracks.values()]
+        if alive and all(alive):  # nobody is awaited on the air: its silence means nothing
+            self._watchdog = self._watchdog.heard(now_ms)
+        self._watchdog, remedy = self._watchdog.verdict(now_ms, links_alive=any(alive))
         if remedy is Remedy.NONE:
             return
         LOG.warning("heard nothing on the air, so: %s", remedy)
