@@ -9,7 +9,7 @@ from typing import NoReturn
 import typer
 
 from agent.broker import BrokerError
-from agent.cli import bench, decode, demo, record, run
+from agent.cli import bench, decode, demo, doctor, record, run, scan, status
 from agent.config import ConfigError
 from agent.home import HomeError
 from agent.journal import JournalError
@@ -35,6 +35,9 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("run")(run.run)
+app.command("scan")(scan.scan)
+app.command("status")(status.status)
+app.command("doctor")(doctor.doctor)
 app.command("decode")(decode.command)
 app.command("export")(record.export)
 app.command("verify")(record.verify)
