@@ -1,6 +1,6 @@
 """The till: channels, items and vouchers of both sides, on disk before anything is sent.
 
-Tables `till_*` in the ledger's database (`ledger_client.store`). Amounts and numbers can only rise:
+Tables `till_*` in the ledger's database (`ledger_client.log`). Amounts and numbers can only rise:
 triggers refuse anything else, whatever the code above believes. An item's body lives until the
 seller is paid or the buyer has used it; its line (price, due, hash, source) stays.
 """
@@ -8,7 +8,6 @@ seller is paid or the buyer has used it; its line (price, due, hash, source) sta
 import sqlite3
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Self
 
@@ -348,11 +347,6 @@ def check_source(source: bytes) -> bytes:
     return source
 
 
-@lru_cache(maxsize=256)
-def _terms(data: bytes) -> Terms:
-    return parse_terms(data)
-
-
 def _pair(held: Sale | Purchase) -> bytes:
     """Who sells to whom, from which side: a source is sold once for each, over all channels."""
     role = b"seller" if isinstance(held, Sale) else b"buyer"
@@ -361,14 +355,14 @@ def _pair(held: Sale | Purchase) -> bytes:
 
 def _sale(row: tuple[Any, ...]) -> Sale:
     number, terms, state, funded, claimed, n, due, total, signature, credit, reserve = row
-    parsed = _terms(terms)
+    parsed = parse_terms(terms)
     side = Selling(State(state), funded, claimed, n, due, total, credit, reserve)
     return Sale(number, parsed, side, _voucher(parsed, total, signature))
 
 
 def _purchase(row: tuple[Any, ...]) -> Purchase:
     number, terms, state, funded, claimed, n, due, total, signature, _, _ = row
-    parsed = _terms(terms)
+    parsed = parse_terms(terms)
     side = Buying(State(state), funded, n, due, total)
     return Purchase(number, parsed, side, claimed, _voucher(parsed, total, signature))
 

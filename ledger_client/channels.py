@@ -9,7 +9,7 @@ channel's life; who signs with which curve is the business of the settlement eng
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import sha256
 from re import fullmatch
 
@@ -147,8 +147,12 @@ class Terms:
         return sha256(self.encoded).digest()
 
 
+@lru_cache(maxsize=256)
 def parse_terms(data: bytes) -> Terms:
-    """Terms from their bytes; raises EncodingError, or SignatureError for a key that is unsafe."""
+    """Terms from their bytes; raises EncodingError, or SignatureError for a key that is unsafe.
+
+    The newest are remembered: every state message carries its channel's terms.
+    """
     value = cbor.decode(data, size_max=TERMS_BYTES_MAX)
     label, ledger, payer, signer, payee, asset, delay_s, salt, simulated = shapes.array(
         value, "terms", 9

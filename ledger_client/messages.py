@@ -8,6 +8,7 @@ the invoice alone proves later what was invoiced.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import assert_never
 
 from ledger_client import cbor, shapes
 from ledger_client.channels import (
@@ -94,6 +95,8 @@ def encode(message: Message) -> bytes:
             return cbor.encode({"voucher": {"ch": channel, "total": total, "sig": signature}})
         case Standing():
             return cbor.encode({"state": _standing(message)})
+        case _ as never:
+            assert_never(never)
 
 
 def _standing(message: Standing) -> dict[str, object]:

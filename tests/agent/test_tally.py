@@ -1,27 +1,25 @@
 """Both shells over a broker in memory and the real embedded ledger."""
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from market import BUYER, SELLER, accept, goods, open_book, terms
+
 from agent.broker import Message
 from agent.desks import BuyingDesk, Goods, SellingDesk
-from agent.tally import Buyer, Limits, Seller
+from agent.pacing import Limits
+from agent.tally import Buyer, Seller
 from agent.till import Till
-from ledger_client.channels import State, Terms
-from ledger_client.keys import SigningKey
-from ledger_client.log import Log, open_database
-from ledger_client.messages import Item
-from ledger_client.settlement.embedded import Book, EmbeddedSettlement, check
+from ledger_client.channels import State
+from ledger_client.log import LogReader, open_database
+from ledger_client.settlement.embedded import EmbeddedSettlement, check
 
 if TYPE_CHECKING:
     from ledger_client.errors import RemoteError
 
-SELLER, BUYER, OPERATOR = (SigningKey(bytes([n]) * 32) for n in (1, 2, 3))
 FAST = Limits(retry_first_s=0.02, retry_most_s=0.2, watch_s=0.05)
 
 
@@ -67,24 +65,12 @@ class MemoryBroker:
             self._inboxes.remove((prefix, inbox))
 
 
-def accept(_: Terms, item: Item) -> bytes:
-    return sha256(item.body).digest()
-
-
 class Market:
     """One seller and one buyer, each with its till, on one ledger."""
 
     def __init__(self, folder: Path) -> None:
         self.connection = open_database(folder / "ledger.db")
-        self.log = Log.open(
-            self.connection,
-            name="example.com/log",
-            receipt_key=OPERATOR,
-            note_key=SigningKey(b"n" * 32),
-            demo=True,
-            now_s=1,
-        )
-        self.book = Book.open(self.connection, self.log, OPERATOR, now_s=lambda: 1_000)
+        self.book = open_book(self.connection)
         self.book.issue(BUYER.public, 1_000_000)
         self.till = Till.open(self.connection)
         self.blamed: list[RemoteError] = []
@@ -102,21 +88,6 @@ class Market:
             blame=lambda _, error: self.blamed.append(error),
             limits=FAST,
         )
-        self.terms = Terms(
-            ledger=self.book.name,
-            payer=BUYER.public,
-            signer=BUYER.public,
-            payee=SELLER.public,
-            asset="EUR/6",
-            delay_s=60,
-            salt=bytes(16),
-            simulated=True,
-        )
-
-
-def goods(number: int, price: int = 10) -> Goods:
-    body = b"reading %d" % number
-    return Goods(sha256(body).digest(), price, body, simulated=True)
 
 
 async def sell_all(seller: Seller, channel: bytes, things: list[Goods]) -> None:
@@ -133,7 +104,7 @@ async def test_what_is_sold_is_paid_and_settled_through_a_broker_that_loses_one_
 
     async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(shell.run(broker)) for shell in (market.seller, market.buyer)]
-        channel = await market.buyer.open(market.terms, 100_000)
+        channel = await market.buyer.open(terms(), 100_000)
         await sell_all(market.seller, channel, [goods(n) for n in range(200)])
         await market.seller.wait_for_room(channel, 300)
         outcomes = await market.seller.close_now(channel)
@@ -143,7 +114,7 @@ async def test_what_is_sold_is_paid_and_settled_through_a_broker_that_loses_one_
     assert [outcome.claimed for outcome in outcomes] == [2000]
     assert market.book.balance(SELLER.public.thumbprint) == 2000
     assert market.book.balance(BUYER.public.thumbprint) == 998_000
-    assert sum(check(market.connection, market.log).values()) == 0
+    assert sum(check(market.connection, LogReader(market.connection)).values()) == 0
     assert market.till.check() == (2, 400)
     assert market.till.sales()[0].side.state is State.CLOSED
     assert market.blamed == []
@@ -155,7 +126,7 @@ async def test_the_same_source_is_sold_once(tmp_path: Path) -> None:
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
         broker = MemoryBroker()
         running = [tasks.create_task(shell.run(broker)) for shell in (market.seller, market.buyer)]
-        channel = await market.buyer.open(market.terms, 100_000)
+        channel = await market.buyer.open(terms(), 100_000)
         await market.seller.wait_for_room(channel, 10)
         first = market.seller.sell(channel, [goods(1)])
         second = market.seller.sell(channel, [goods(1), goods(2)])
@@ -164,4 +135,3 @@ async def test_the_same_source_is_sold_once(tmp_path: Path) -> None:
 
     assert (first, second) == (1, 2)
     assert market.till.sales()[0].side.due == 20
-    assert isinstance(market.connection, sqlite3.Connection)
