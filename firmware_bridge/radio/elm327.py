@@ -48,7 +48,7 @@ class Elm327:
         Raises ForbiddenRequestError for a request that could change something in the vehicle, and
         LinkLostError when the link goes or nothing came within `ANSWER_MAX_S`.
         """
-        return await self._exchange(request)
+        return await self._exchange(obd.check_request(request))
 
     def close(self) -> None:
         """The link is gone: whoever waits for an answer gets an error."""
