@@ -58,10 +58,10 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """What was heard or due and is not in any batch, since the batch before, counted in readings.
+    """What was heard or due and is not in any batch, since the batch before.
 
-    `dropped` by a full queue, `rejected` by a decoder or by admission, `gap`
-    deadlines missed in silence.
+    Readings `dropped` by a full queue or `rejected` by a decoder or by admission; `gap` counts
+    silences and restarts, of which nobody knows how many readings they cost.
     """
 
     dropped: int = 0

@@ -70,6 +70,18 @@ def head_of(receipt: bytes) -> bytes:
     return cose.parse_sign1(receipt, size_max=SIZE_MAX).encode()
 
 
+def place_of(receipt: bytes) -> tuple[int, int, list[bytes]]:
+    """Tree size, index and path that a receipt with one inclusion proof says. Proves nothing.
+
+    Raises:
+        EncodingError: not a receipt of inclusion, or one with several proofs.
+    """
+    proofs = _proofs(_parse(receipt), _INCLUSION)
+    if len(proofs) != 1:
+        raise EncodingError(f"receipt: expected one proof, got {len(proofs)}")
+    return proofs[0]
+
+
 def verify_head(log_key: PublicKey, signed_head: bytes, log: str, size: int, root: bytes) -> int:
     """When the log `log` signed this head of `size` leaves: Unix time in seconds.
 

@@ -1,22 +1,26 @@
-"""The record: one file with a whole log in it, so rigid that no byte of it can be changed.
+"""The record and the excerpt: files of evidence, so rigid that no byte of them can be changed.
 
-CBOR {1: "milepost-record", 2: version, 3: verifier key of the notes, 4: [[statement, receipt or
-null, [leaf...] or null]...] in log order from the genesis on, 5: checkpoint}. All receipts are of
-the one head that the checkpoint shows; a log of one entry has none. Leaves are there for the
-batches whose readings the owner gives away.
+A record is a whole log: CBOR {1: "milepost-record", 2: version, 3: verifier key of the notes, 4:
+[[statement, receipt or null, disclosure or null]...] in log order from the genesis on, 5:
+checkpoint}. An excerpt is chosen entries of one: {1: "milepost-excerpt", ..., 4: [[index,
+statement, receipt or null, disclosure or null]...] by ascending index, the genesis always first}.
+All receipts are of the one head that the checkpoint shows; a log of one entry has none.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from ledger_client import cbor, genesis, shapes, statements
+from ledger_client import cbor, disclosure, genesis, shapes, statements
+from ledger_client.disclosure import Disclosure
 from ledger_client.errors import EncodingError, LocalError
 
 if TYPE_CHECKING:
     from ledger_client.log import Entry, LogReader
 
-MAGIC = "milepost-record"
+RECORD = "milepost-record"
+EXCERPT = "milepost-excerpt"
 VERSION = 1
 SIZE_MAX = 1 << 28
 ENTRIES_MAX = 1 << 20
@@ -26,71 +30,119 @@ _FIELDS = frozenset({1, 2, 3, 4, 5})
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One entry of the log as the record carries it."""
+    """One entry of the log as the file carries it."""
 
+    index: int
     statement: bytes
     receipt: bytes | None
-    leaves: Sequence[bytes] | None
+    disclosure: Disclosure | None
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record in parts. Parsing it proves nothing."""
+    """A record, or an excerpt if not `whole`, in parts. Parsing it proves nothing."""
 
+    whole: bool
     vkey: str
     lines: Sequence[Line]
     note: str
 
 
-def build(log: "LogReader", leaves_of: "Callable[[Entry], Sequence[bytes] | None]") -> bytes:
-    """The record of a whole log, with the leaves that `leaves_of` an entry gives.
+def build(log: "LogReader", disclosed: "Callable[[Entry], Disclosure | None]") -> bytes:
+    """The record of a whole log, with what `disclosed` gives away of an entry.
 
     Raises:
         LocalError: the record would be larger than `SIZE_MAX` bytes, or the log than it holds.
     """
     with log.snapshot():
-        head = log.head
-        if head.size > ENTRIES_MAX:
-            raise LocalError(f"a record holds {ENTRIES_MAX} entries, the log has {head.size}")
-        first = genesis.verify(statements.verify(log.statement(0)))
-        entries = [
+        size = log.head.size
+        if size > ENTRIES_MAX:
+            raise LocalError(f"a record holds {ENTRIES_MAX} entries, the log has {size}")
+        return _pack(
+            RECORD,
+            log,
             [
-                entry.statement,
-                log.receipt(entry.index) if head.size > 1 else None,
-                leaves_of(entry),
-            ]
-            for entry in log.entries()
-        ]
-    data = cbor.encode({1: MAGIC, 2: VERSION, 3: first.verifier.vkey, 4: entries, 5: head.note})
+                [
+                    entry.statement,
+                    log.receipt(entry.index) if size > 1 else None,
+                    disclosure.encode(disclosed(entry)),
+                ]
+                for entry in log.entries()
+            ],
+        )
+
+
+def excerpt(log: "LogReader", disclosed: Mapping[int, Disclosure | None]) -> bytes:
+    """The excerpt of the entries in `disclosed`, by index, with what is given away of each.
+
+    The genesis comes along, unasked.
+
+    Raises:
+        LocalError: an entry that the log has not, or more than `SIZE_MAX` bytes.
+    """
+    with log.snapshot():
+        size = log.head.size
+        return _pack(
+            EXCERPT,
+            log,
+            [
+                [
+                    index,
+                    log.statement(index),
+                    log.receipt(index) if size > 1 else None,
+                    disclosure.encode(disclosed.get(index)),
+                ]
+                for index in sorted({0, *disclosed})
+            ],
+        )
+
+
+def _pack(magic: str, log: "LogReader", entries: Sequence[object]) -> bytes:
+    first = genesis.verify(statements.verify(log.statement(0)))
+    data = cbor.encode({1: magic, 2: VERSION, 3: first.verifier.vkey, 4: entries, 5: log.head.note})
     if len(data) > SIZE_MAX:
-        raise LocalError(f"a record has at most {SIZE_MAX} bytes, this one {len(data)}")
+        raise LocalError(f"a {magic} has at most {SIZE_MAX} bytes, this one {len(data)}")
     return data
 
 
 def parse(data: bytes) -> Record:
-    """The parts of a record.
+    """The parts of a record or excerpt.
 
     Raises:
-        EncodingError: not a record of this version.
+        EncodingError: neither, or of another version.
     """
     value = cbor.decode(data, size_max=SIZE_MAX)
     pairs = shapes.fields(value, "record", _FIELDS)
-    if pairs[1] != MAGIC:
-        raise EncodingError(f"record: expected it to begin with {MAGIC!r}")
+    if pairs[1] not in (RECORD, EXCERPT):
+        raise EncodingError(f"record: expected it to begin with {RECORD!r} or {EXCERPT!r}")
     shapes.integer(pairs[2], "record version", VERSION, VERSION)
-    lines = [_line(entry) for entry in shapes.array(pairs[4], "entries")]
+    whole = pairs[1] == RECORD
+    entries = shapes.array(pairs[4], "entries")
+    lines = [_line(entry) for entry in (_enumerated(entries) if whole else entries)]
     note = pairs[5]
     if not isinstance(note, str):
         raise EncodingError("checkpoint: expected text")
-    return Record(shapes.text(pairs[3], "verifier key", 512), lines, note)
+    if not whole and (not lines or lines[0].index != 0 or not _ascends(lines)):
+        raise EncodingError("excerpt: expected the genesis and then entries by ascending index")
+    return Record(whole, shapes.text(pairs[3], "verifier key", 512), lines, note)
+
+
+def _enumerated(entries: Sequence[object]) -> Sequence[object]:
+    """The entries of a record with their places, as an excerpt has them."""
+    return [
+        [index, *shapes.array(entry, f"entry {index}", 3)] for index, entry in enumerate(entries)
+    ]
+
+
+def _ascends(lines: Sequence[Line]) -> bool:
+    return all(a.index < b.index for a, b in pairwise(lines))
 
 
 def _line(entry: object) -> Line:
-    statement, receipt, leaves = shapes.array(entry, "entry", 3)
+    index, statement, receipt, disclosed = shapes.array(entry, "entry", 4)
     return Line(
+        shapes.integer(index, "entry index"),
         shapes.octets(statement, "statement"),
         None if receipt is None else shapes.octets(receipt, "receipt"),
-        None
-        if leaves is None
-        else [shapes.octets(leaf, "leaf") for leaf in shapes.array(leaves, "leaves")],
+        disclosure.parse(disclosed),
     )

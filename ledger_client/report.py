@@ -11,6 +11,11 @@ PROVENANCE_NAMES = {
     3: "signed by the sensor",
     9: "simulated",
 }
+LOSS_NAMES = {
+    "dropped": "readings dropped",
+    "rejected": "readings rejected",
+    "gap": "silences or restarts",
+}
 CLOCK_NAMES = ("unset", "restored", "NTP", "authenticated", "roughtime", "GNSS", "RTC")
 
 
@@ -29,8 +34,11 @@ class Issuer:
 class Report:
     """Everything below is signed, and was checked. Minutes are Unix minutes, times Unix seconds.
 
-    `gaps` are missing sequences of an issuer; `losses` are counted in readings; `disclosed`
-    readings are those whose leaves were there to be checked. `findings` are remarks, not failures.
+    The log has `size` entries, of which `shown` were there. `gaps` are missing sequences of an
+    issuer, `withheld` sequences may stand among the entries that are not shown. In `losses`,
+    `dropped` and `rejected` count readings, `gap` silences and restarts. `disclosed` readings are
+    those whose leaves were there to be checked; None when none are ever there, as in a log.
+    `findings` are remarks, not failures.
     """
 
     log: str
@@ -38,6 +46,7 @@ class Report:
     vkey: str
     receipt_key: str
     size: int
+    shown: int
     root: str
     signed_s: int
     receipts: int
@@ -46,12 +55,13 @@ class Report:
     subjects: tuple[str, ...]
     batches: int
     readings: int
-    disclosed: int
+    disclosed: int | None
     first_minute: int | None
     last_minute: int | None
     provenance: Mapping[int, int]
     losses: Mapping[str, int]
     gaps: tuple[str, ...]
+    withheld: int
     clock_states: Mapping[int, int]
     clock_steps: int
     boots: int
@@ -60,14 +70,21 @@ class Report:
     @property
     def findings(self) -> tuple[str, ...]:
         """What a reader should know although everything holds."""
-        withheld = self.readings - self.disclosed
+        closed = 0 if self.disclosed is None else self.readings - self.disclosed
         unset = self.clock_states.get(0, 0)
-        lost = sum(self.losses.values())
+        lost = self.losses.get("dropped", 0) + self.losses.get("rejected", 0)
+        silences = self.losses.get("gap", 0)
         remarks = (
             (self.demo, "this is a demo log: its readings and money are play"),
             (lost, f"{lost} readings were lost and signed for as lost"),
+            (silences, f"{silences} silences or restarts were noticed and signed for"),
             (self.gaps, f"{len(self.gaps)} gaps in the issuers' sequences"),
-            (withheld, f"{withheld} readings are counted and proved but not disclosed"),
+            (
+                self.shown < self.size,
+                f"an excerpt: {self.shown} of the log's {self.size} entries are here",
+            ),
+            (self.withheld, f"{self.withheld} batches of the issuers here are not in the excerpt"),
+            (closed, f"{closed} readings are counted and proved but not disclosed"),
             (unset, f"{unset} batches were made while the clock was not set"),
             (self.clock_steps, f"the clock stepped in {self.clock_steps} batches"),
         )
@@ -90,7 +107,10 @@ class Report:
         provenance = ", ".join(
             f"{count} {PROVENANCE_NAMES[key]}" for key, count in self.provenance.items()
         )
-        losses = ", ".join(f"{count} {name}" for name, count in self.losses.items())
+        losses = ", ".join(
+            f"{count} {LOSS_NAMES[name]}" for name, count in self.losses.items() if count
+        )
+        disclosed = "" if self.disclosed is None else f", {self.disclosed} disclosed"
         clock = ", ".join(f"{CLOCK_NAMES[key]} {count}" for key, count in self.clock_states.items())
         return [
             f"log          {self.log}{' (demo)' if self.demo else ''}",
@@ -104,7 +124,7 @@ class Report:
                 for issuer in self.issuers
             ),
             *(f"subject      {subject}" for subject in self.subjects),
-            f"readings     {self.readings} in {self.batches} batches, {self.disclosed} disclosed",
+            f"readings     {self.readings} in {self.batches} batches{disclosed}",
             f"period       {self._period()}",
             f"provenance   {provenance or 'none'}",
             f"losses       {losses or 'none'}",

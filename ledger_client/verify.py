@@ -1,24 +1,27 @@
-"""Everything an outsider needs, offline: a record, or a stored log, is judged from its first byte.
+"""Everything an outsider needs, offline: a record, an excerpt or a stored log, judged to the byte.
 
 No network, no configuration, no key but those that the genesis names: who they belong to is for
 the reader to know. The first thing that is wrong is raised, with the entry that it is in.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ledger_client import (
     batches,
     checkpoints,
+    disclosure,
     genesis,
-    leaves,
     merkle,
     receipts,
     record,
     statements,
 )
+from ledger_client.checkpoints import Checkpoint
+from ledger_client.disclosure import Disclosure
 from ledger_client.errors import EncodingError, ProofError, RemoteError
 from ledger_client.genesis import Genesis
 from ledger_client.keys import PublicKey
@@ -31,7 +34,7 @@ BATCH = "batch"
 
 
 def verify_record(data: bytes) -> Report:
-    """What the record in `data` establishes.
+    """What the record or excerpt in `data` establishes.
 
     Raises:
         RemoteError: what is wrong with it, the first thing found.
@@ -39,15 +42,13 @@ def verify_record(data: bytes) -> Report:
     parts = record.parse(data)
     audit = Audit()
     for line in parts.lines:
-        audit.add(line.statement, line.leaves)
+        audit.add(line.index, line.statement, line.disclosure)
     first = audit.genesis
     if first.verifier.vkey != parts.vkey:
         raise ProofError("the verifier key of the record is not the one in the genesis")
-    nodes = merkle.nodes_of(audit.hashes)
-    root = merkle.root_of(len(audit.hashes), nodes)
-    _verify_note(parts.note, first, len(audit.hashes), root)
-    signed_s = _verify_receipts(parts, first, root, nodes)
-    return audit.report(root, signed_s, len(parts.lines) if len(parts.lines) > 1 else 0)
+    head = _open_note(parts.note, first)
+    signed_s = _verify_receipts(parts, audit, head)
+    return audit.report(head, signed_s, shown=len(parts.lines), disclosed=audit.disclosed)
 
 
 def verify_log(log: "LogReader") -> Report:
@@ -62,7 +63,7 @@ def verify_log(log: "LogReader") -> Report:
         for position, entry in enumerate(log.entries()):
             if entry.index != position:
                 raise ProofError(f"entry {position} is missing")
-            audit.add(entry.statement, None)
+            audit.add(entry.index, entry.statement, None)
         first = audit.genesis
         if audit.gaps:
             raise ProofError(audit.gaps[0])
@@ -76,7 +77,7 @@ def verify_log(log: "LogReader") -> Report:
                 issued_s = receipts.verify_head(
                     first.receipt_key, signed.receipt, first.name, signed.size, root
                 )
-                _verify_note(signed.note, first, signed.size, root)
+                _expect_head(_open_note(signed.note, first), signed.size, root)
                 if (signed.root, signed.issued_s) != (root, issued_s):
                     raise ProofError("the stored root or time is not the signed one")
         _verify_nodes(log, head.size, nodes)
@@ -84,21 +85,33 @@ def verify_log(log: "LogReader") -> Report:
             tip = log.tip(issuer)
             if (tip.sequence, tip.digest) != (sequence, digest):
                 raise ProofError(f"the stored chain of {issuer.short_id} ends elsewhere")
-    return audit.report(head.root, head.issued_s, 0)
+    return audit.report(
+        Checkpoint(first.name, head.size, head.root), head.issued_s, shown=head.size, disclosed=None
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """A batch in its issuer's chain, at its place on the log and in the file."""
+
+    batch: batches.Batch
+    digest: bytes
+    index: int
+    rank: int
 
 
 class Audit:
-    """Takes the statements of one log in order and keeps count of what they say."""
+    """Takes statements of one log, in its order, and keeps count of what they say."""
 
     def __init__(self) -> None:
         self.hashes: list[bytes] = []
         self.gaps: list[str] = []
+        self.withheld = 0
+        self.disclosed = 0
         self._genesis: Genesis | None = None
         self._kinds: Counter[str] = Counter()
-        self._chains: dict[PublicKey, list[batches.Batch]] = {}
-        self._tips: dict[PublicKey, bytes] = {}
+        self._chains: dict[PublicKey, list[_Link]] = {}
         self._subjects: dict[str, None] = {}
-        self._disclosed = 0
 
     @property
     def genesis(self) -> Genesis:
@@ -111,9 +124,9 @@ class Audit:
             raise ProofError("there is no entry, not even a genesis")
         return self._genesis
 
-    def add(self, data: bytes, disclosed: Sequence[bytes] | None) -> None:
-        """Judge the next statement, and the leaves that came with it."""
-        with _within(f"entry {len(self.hashes)}"):
+    def add(self, index: int, data: bytes, disclosed: Disclosure | None) -> None:
+        """Judge the next statement, entry `index` of the log, and what came with it."""
+        with _within(f"entry {index}"):
             statement = statements.verify(data)
             if statement.receipts:
                 raise EncodingError("a statement on a log carries no receipts")
@@ -122,40 +135,52 @@ class Audit:
             elif statement.kind == genesis.KIND:
                 raise ProofError("a second genesis")
             if statement.kind == BATCH:
-                self._add_batch(statement, disclosed)
+                self._add_batch(index, statement, disclosed)
             elif disclosed is not None:
                 raise ProofError(f"a {statement.kind} statement has no leaves")
         self._kinds[statement.kind] += 1
         self.hashes.append(merkle.leaf_hash(statement.digest))
 
     def _add_batch(
-        self, statement: statements.Statement, disclosed: Sequence[bytes] | None
+        self, index: int, statement: statements.Statement, disclosed: Disclosure | None
     ) -> None:
         batch = batches.decode(statement.payload)
+        link = _Link(batch, statement.digest, index, len(self.hashes))
         chain = self._chains.setdefault(statement.issuer, [])
-        due = chain[-1].sequence + 1 if chain else 1
-        name = statement.issuer.short_id
-        if batch.sequence < due:
-            raise ProofError(f"sequence {batch.sequence} of {name} comes after {due - 1}")
-        if batch.sequence > due:
-            self.gaps.append(f"{name} lacks sequence {due} to {batch.sequence - 1}")
-        elif chain and batch.previous != self._tips[statement.issuer]:
-            raise ProofError(f"sequence {batch.sequence} of {name} does not follow {due - 1}")
+        self._follow(chain[-1] if chain else None, link, statement.issuer.short_id)
         if disclosed is not None:
-            leaves.verify(disclosed, batch)
-            self._disclosed += len(disclosed)
-        chain.append(batch)
-        self._tips[statement.issuer] = statement.digest
+            self.disclosed += len(disclosure.verify(disclosed, batch))
+        chain.append(link)
         self._subjects[statement.subject] = None
+
+    def _follow(self, before: _Link | None, link: _Link, name: str) -> None:
+        """The chain goes on, or misses batches: those may be withheld, if there is room for them.
+
+        Between two batches there may be as many others as there are entries that the file lacks.
+        """
+        due = before.batch.sequence + 1 if before else 1
+        missing = link.batch.sequence - due
+        if missing < 0:
+            raise ProofError(f"sequence {link.batch.sequence} of {name} comes after {due - 1}")
+        if missing == 0 and before and link.batch.previous != before.digest:
+            raise ProofError(f"sequence {link.batch.sequence} of {name} does not follow {due - 1}")
+        index, rank = (before.index, before.rank) if before else (-1, -1)
+        room = (link.index - index) - (link.rank - rank)
+        self.withheld += min(missing, room)
+        if missing > room:
+            least = f"at least {missing - room} of " if room else ""
+            self.gaps.append(f"{name} lacks {least}sequence {due} to {due + missing - 1}")
 
     def tips(self) -> Iterator[tuple[PublicKey, int, bytes]]:
         """Issuer, last sequence and its digest, for each chain."""
         for issuer, chain in self._chains.items():
-            yield issuer, chain[-1].sequence, self._tips[issuer]
+            yield issuer, chain[-1].batch.sequence, chain[-1].digest
 
-    def report(self, root: bytes, signed_s: int, proved: int) -> Report:
+    def report(
+        self, head: Checkpoint, signed_s: int, *, shown: int, disclosed: int | None
+    ) -> Report:
         """The sum of it, under a head whose signatures were checked."""
-        every = [batch for chain in self._chains.values() for batch in chain]
+        every = [link.batch for chain in self._chains.values() for link in chain]
         provenance: Counter[int] = Counter()
         losses: Counter[str] = Counter()
         for batch in every:
@@ -168,24 +193,32 @@ class Audit:
             demo=self.genesis.demo,
             vkey=self.genesis.verifier.vkey,
             receipt_key=self.genesis.receipt_key.did,
-            size=len(self.hashes),
-            root=root.hex(),
+            size=head.size,
+            shown=shown,
+            root=head.root.hex(),
             signed_s=signed_s,
-            receipts=proved,
+            receipts=shown if head.size > 1 and disclosed is not None else 0,
             kinds=dict(self._kinds),
             issuers=tuple(
-                Issuer(key.did, key.short_id, len(chain), chain[0].sequence, chain[-1].sequence)
+                Issuer(
+                    key.did,
+                    key.short_id,
+                    len(chain),
+                    chain[0].batch.sequence,
+                    chain[-1].batch.sequence,
+                )
                 for key, chain in self._chains.items()
             ),
             subjects=tuple(self._subjects),
             batches=len(every),
             readings=sum(batch.leaf_count for batch in every),
-            disclosed=self._disclosed,
+            disclosed=disclosed,
             first_minute=min((batch.first_minute for batch in every), default=None),
             last_minute=max((batch.last_minute for batch in every), default=None),
             provenance=dict(sorted(provenance.items())),
             losses={name: count for name, count in losses.items() if count},
             gaps=tuple(self.gaps),
+            withheld=self.withheld,
             clock_states=dict(sorted(Counter(batch.clock.state for batch in every).items())),
             clock_steps=sum(batch.clock.stepped for batch in every),
             boots=len({batch.clock.boot for batch in every}),
@@ -204,41 +237,64 @@ def _verify_nodes(log: "LogReader", size: int, nodes: merkle.Nodes) -> None:
         raise ProofError(f"{len(stored)} stored hashes have no place in the tree")
 
 
-def _verify_note(note: str, first: Genesis, size: int, root: bytes) -> None:
-    """The one checkpoint that the log's note key signed for this head, and nothing besides."""
+def _open_note(note: str, first: Genesis) -> Checkpoint:
+    """The checkpoint that the log's note key signed, with nothing besides."""
     checkpoint = checkpoints.open_checkpoint(note, first.verifier)
-    if (checkpoint.size, checkpoint.root, checkpoint.more) != (size, root, ()):
+    if checkpoint.more or note.removeprefix(checkpoint.text).count("\n") != 2:  # noqa: PLR2004  # the empty line, one signature
+        raise EncodingError("the checkpoint carries lines or signatures that nobody here can check")
+    return checkpoint
+
+
+def _expect_head(checkpoint: Checkpoint, size: int, root: bytes) -> None:
+    if (checkpoint.size, checkpoint.root) != (size, root):
         raise ProofError(
             f"the checkpoint is of {checkpoint.size} entries with root {checkpoint.root.hex()}, "
             f"computed {size} with {root.hex()}"
         )
-    if note.removeprefix(checkpoint.text).count("\n") != 2:  # noqa: PLR2004  # the empty line, one signature
-        raise EncodingError("the checkpoint carries signatures that nobody here can check")
 
 
-def _verify_receipts(parts: record.Record, first: Genesis, root: bytes, nodes: merkle.Nodes) -> int:
-    """When the head was signed: all receipts are of this head, with the path that we compute.
+def _computed_paths(parts: record.Record, audit: Audit, head: Checkpoint) -> Iterator[list[bytes]]:
+    """The path of each entry of a whole log, from the statements alone."""
+    size = len(parts.lines)
+    nodes = merkle.nodes_of(audit.hashes)
+    _expect_head(head, size, merkle.root_of(size, nodes))
+    return (merkle.inclusion_proof(index, size, nodes) for index in range(size))
+
+
+def _given_paths(parts: record.Record, audit: Audit, head: Checkpoint) -> Iterator[list[bytes]]:
+    """The path in each receipt, which leads to the head from that place and from no other."""
+    for line, hashed in zip(parts.lines, audit.hashes, strict=True):
+        _, _, path = receipts.place_of(line.receipt or b"")
+        found = merkle.root_from_inclusion(hashed, line.index, head.size, path)
+        if found != head.root:
+            raise ProofError(f"the receipt leads to {found.hex()}, the checkpoint has another root")
+        yield path
+
+
+def _verify_receipts(parts: record.Record, audit: Audit, head: Checkpoint) -> int:
+    """When the head was signed: all receipts are of this head, with the path that belongs there.
 
     RFC 9942 signs neither index nor size: a receipt must be the very bytes that belong here.
     """
-    size = len(parts.lines)
-    if size == 1:
+    if head.size == 1:
+        _expect_head(head, len(parts.lines), audit.hashes[0])
         if parts.lines[0].receipt is not None:
             raise ProofError("entry 0: a log of one entry has no receipts")
         return statements.verify(parts.lines[0].statement).issued_s
-    signed_head, signed_s = b"", 0
-    for index, line in enumerate(parts.lines):
-        with _within(f"entry {index}"):
+    first, signed_head, signed_s = audit.genesis, b"", 0
+    paths = (_computed_paths if parts.whole else _given_paths)(parts, audit, head)
+    for line in parts.lines:
+        with _within(f"entry {line.index}"):
             if line.receipt is None:
                 raise ProofError("the receipt is missing")
             found = receipts.head_of(line.receipt)
-            if index == 0:
+            if line.index == 0:
                 signed_head = found
                 signed_s = receipts.verify_head(
-                    first.receipt_key, signed_head, first.name, size, root
+                    first.receipt_key, signed_head, first.name, head.size, head.root
                 )
-            path = merkle.inclusion_proof(index, size, nodes)
-            if line.receipt != receipts.inclusion(signed_head, size, index, path):
+            place = (signed_head, head.size, line.index, next(paths))
+            if line.receipt != receipts.inclusion(*place):
                 raise ProofError("the receipt is not the one of this entry under the signed head")
     return signed_s
 

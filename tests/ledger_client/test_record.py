@@ -290,7 +290,7 @@ def test_the_report_reads_as_lines_and_as_json(ledger: "Ledger") -> None:
     text = "\n".join(report.lines())
     assert "readings     6 in 2 batches, 6 disclosed" in text
     assert "period       2026-01-01 00:00:00Z to 2026-01-01 00:01:00Z" in text
-    assert "losses       1 dropped" in text
+    assert "losses       1 readings dropped" in text
     assert "clock        NTP 2 (batches)" in text
     assert report.as_json()["provenance"] == {"simulated": 6}
     assert len(str(report.as_json()["root"])) == merkle.HASH_BYTES * 2
