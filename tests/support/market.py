@@ -1,6 +1,7 @@
 """A seller and a buyer for tests: keys, databases in memory, a ledger, goods."""
 
 import sqlite3
+from collections.abc import Callable
 from hashlib import sha256
 
 from agent.desks import Goods
@@ -22,11 +23,13 @@ def memory() -> sqlite3.Connection:
     return connection
 
 
-def open_book(connection: sqlite3.Connection, *, demo: bool = True) -> Book:
+def open_book(
+    connection: sqlite3.Connection, *, demo: bool = True, now_s: Callable[[], int] = lambda: 1_000
+) -> Book:
     log = Log.open(
         connection, name=LEDGER, receipt_key=OPERATOR, note_key=NOTARY, demo=demo, now_s=1
     )
-    return Book.open(connection, log, OPERATOR, now_s=lambda: 1_000)
+    return Book.open(connection, log, OPERATOR, now_s=now_s)
 
 
 def terms(salt: int = 0, *, simulated: bool = True, delay_s: int = 60) -> Terms:
