@@ -1,0 +1,202 @@
+"""What a buyer pays for, and what it refuses."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import pytest
+from box import Box
+
+from agent.goods import (
+    SOURCE_BYTES,
+    ReadingsWanted,
+    Tariff,
+    readings_body,
+    readings_source,
+)
+from agent.stores import Stores
+from ledger_client import cbor, statements
+from ledger_client.channels import Terms
+from ledger_client.errors import LedgerError, RemoteError
+from ledger_client.keys import SigningKey
+from ledger_client.messages import Item, sign_item
+
+SELLER, BUYER = (SigningKey(bytes([n]) * 32) for n in (1, 2))
+PRICE = 50
+
+
+def terms(*, simulated: bool = True) -> Terms:
+    return Terms(
+        ledger="box.example/log",
+        payer=BUYER.public,
+        signer=BUYER.public,
+        payee=SELLER.public,
+        asset="EUR/6",
+        delay_s=60,
+        salt=bytes(16),
+        simulated=simulated,
+    )
+
+
+def item(body: bytes, price: int) -> Item:
+    return sign_item(SELLER, terms().channel, (1, price, price), body)
+
+
+@dataclass
+class Offer:
+    """A proved batch of three simulated readings, whole and in parts."""
+
+    stores: Stores
+    statement: bytes
+    receipt: bytes
+    leaves: list[bytes]
+
+    @property
+    def wanted(self) -> ReadingsWanted:
+        return ReadingsWanted(self.stores.signer.public, self.stores.log_key, PRICE, 9)
+
+    @property
+    def body(self) -> bytes:
+        return readings_body(self.statement, self.receipt, self.leaves)
+
+
+@pytest.fixture
+def offer(box: Box) -> Offer:
+    stores = box.open()
+    box.hear(stores, 3)
+    (proved,) = box.prove(stores)
+    sealed = stores.journal.leaves_of(proved.batch)
+    assert sealed is not None
+    return Offer(
+        stores,
+        stores.log.statement(proved.log_index),
+        stores.log.receipt(proved.log_index),
+        stores.vault.open_leaves("runner", proved.batch, sealed),
+    )
+
+
+def test_proved_readings_at_their_price_are_taken_under_their_statements_name(
+    offer: Offer,
+) -> None:
+    source = offer.wanted.accept(terms(), item(offer.body, 3 * PRICE))
+
+    assert source == readings_source(offer.statement)
+    assert len(source) == SOURCE_BYTES
+
+
+def other_issuer(offer: Offer) -> bytes:
+    said = statements.verify(offer.statement)
+    forged = statements.sign(SELLER, "batch", said.subject, said.payload, said.issued_s)
+    return readings_body(forged, offer.receipt, offer.leaves)
+
+
+def two_receipts(offer: Offer) -> bytes:
+    twice = statements.attach(offer.statement, [offer.receipt, offer.receipt])
+    return cbor.encode([twice, offer.leaves])
+
+
+def other_leaf(offer: Offer) -> bytes:
+    leaves = [*offer.leaves[:-1], offer.leaves[-1][:-1] + b"x"]
+    return readings_body(offer.statement, offer.receipt, leaves)
+
+
+def other_entry(offer: Offer) -> bytes:
+    return readings_body(offer.statement, offer.stores.log.receipt(0), offer.leaves)
+
+
+def genesis(offer: Offer) -> bytes:
+    log = offer.stores.log
+    return readings_body(log.statement(0), log.receipt(0), offer.leaves)
+
+
+def not_octets(offer: Offer) -> bytes:
+    return cbor.encode([statements.attach(offer.statement, [offer.receipt]), ["text"]])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "complaint"),
+    [
+        (other_issuer, "not the one agreed on"),
+        (genesis, "not the one agreed on"),
+        (two_receipts, "one receipt"),
+        (other_entry, "signature is not one"),
+        (other_leaf, "do not lead to the root"),
+        (lambda offer: cbor.encode([offer.statement, offer.leaves]), "one receipt"),
+        (lambda offer: readings_body(offer.statement, offer.receipt, []), "0 leaves"),
+        (lambda offer: offer.body + b"\x00", "after the end"),
+        (lambda _: b"", "CBOR ends"),
+        (lambda _: cbor.encode([1]), "array of 2"),
+        (not_octets, "leaf"),
+    ],
+)
+def test_anything_but_the_whole_proved_batch_is_refused(
+    offer: Offer, spoil: Callable[[Offer], bytes], complaint: str
+) -> None:
+    with pytest.raises(RemoteError, match=complaint):
+        offer.wanted.accept(terms(), item(spoil(offer), 3 * PRICE))
+
+
+def test_every_flipped_byte_of_the_body_is_refused_or_changes_nothing(offer: Offer) -> None:
+    body = offer.body
+    taken = []
+
+    for place in range(len(body)):
+        flipped = body[:place] + bytes([body[place] ^ 1]) + body[place + 1 :]
+        try:
+            taken.append(offer.wanted.accept(terms(), item(flipped, 3 * PRICE)))
+        except LedgerError:
+            continue
+
+    assert taken == []
+
+
+@pytest.mark.parametrize("price", [3 * PRICE - 1, 3 * PRICE + 1])
+def test_another_price_is_refused(offer: Offer, price: int) -> None:
+    with pytest.raises(RemoteError, match="for 3 readings at 50 each"):
+        offer.wanted.accept(terms(), item(offer.body, price))
+
+
+def test_simulated_readings_are_refused_outside_a_demo_channel(offer: Offer) -> None:
+    with pytest.raises(RemoteError, match="demo channel only"):
+        offer.wanted.accept(terms(simulated=False), item(offer.body, 3 * PRICE))
+
+
+def test_less_provenance_than_agreed_is_refused(offer: Offer) -> None:
+    wanted = replace(offer.wanted, least_provenance=10)
+
+    with pytest.raises(RemoteError, match="provenance 9, the least paid for is 10"):
+        wanted.accept(terms(), item(offer.body, 3 * PRICE))
+
+
+TARIFF = Tariff("did:key:meter", unit_j=36_000, price=4_900, simulated=True)
+
+
+@pytest.mark.parametrize("heard_j", [36_000 * 2, 36_000 * 3, 1e12])
+def test_a_unit_that_the_meter_passed_or_is_passing_is_taken(heard_j: float) -> None:
+    source = TARIFF.accept(item(TARIFF.body(3), 4_900), heard_j)
+
+    assert source == TARIFF.source(3)
+    assert len(source) == SOURCE_BYTES
+
+
+def test_the_same_unit_of_another_meter_is_another_thing() -> None:
+    assert replace(TARIFF, meter="did:key:other").source(3) != TARIFF.source(3)
+    assert TARIFF.source(4) != TARIFF.source(3)
+
+
+@pytest.mark.parametrize(
+    ("body", "price", "heard_j", "complaint"),
+    [
+        (TARIFF.body(3), 4_901, 1e9, "4901 for a unit at 4900"),
+        (TARIFF.body(3), 4_900, 36_000 * 2 - 1, "unit 3 was invoiced"),
+        (cbor.encode([0, 0]), 4_900, 1e9, "unit"),
+        (cbor.encode([3, 3 * 36_000 - 1]), 4_900, 1e9, "meter"),
+        (cbor.encode([3.0, 3 * 36_000]), 4_900, 1e9, "unit"),
+        (cbor.encode({}), 4_900, 1e9, "array"),
+        (b"\xff", 4_900, 1e9, "CBOR"),
+    ],
+)
+def test_a_unit_that_was_not_heard_or_not_agreed_on_is_refused(
+    body: bytes, price: int, heard_j: float, complaint: str
+) -> None:
+    with pytest.raises(RemoteError, match=complaint):
+        TARIFF.accept(item(body, price), heard_j)
