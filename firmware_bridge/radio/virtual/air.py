@@ -20,6 +20,7 @@ from bumble.pairing import PairingConfig, PairingDelegate
 
 from firmware_bridge.links import Remedy
 
+HANG_UP_MAX_S = 1.0  # bumble waits for ever when both sides hang up at the same moment
 CONNECTION_TIMEOUT = 0x08  # HCI error code: what both ends see when the other goes out of range
 
 Heard = Callable[[Advertisement], None]
@@ -112,9 +113,10 @@ class Air:
         trace: TracebackType | None,
     ) -> None:
         for device in (*(device for device, _ in self._peripherals.values()), self.central):
-            with contextlib.suppress(core.BaseBumbleError):
+            with contextlib.suppress(core.BaseBumbleError, TimeoutError):
                 for connection in list(device.connections.values()):
-                    await connection.disconnect()
+                    async with asyncio.timeout(HANG_UP_MAX_S):
+                        await connection.disconnect()
             with contextlib.suppress(core.BaseBumbleError):
                 await device.stop_advertising()  # its timer would live on in the loop
                 await device.power_off()

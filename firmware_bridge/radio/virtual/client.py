@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from bleak.args import SizedBuffer
 from bleak.assigned_numbers import gatt_char_props_to_strs
@@ -16,10 +16,8 @@ from bleak.exc import BleakDeviceNotFoundError, BleakError, BleakGATTProtocolErr
 from bumble import att, core, hci
 from bumble.device import Connection, Peer
 
+from firmware_bridge.radio.virtual.air import HANG_UP_MAX_S, Air
 from firmware_bridge.radio.virtual.scanner import uuid_text
-
-if TYPE_CHECKING:
-    from firmware_bridge.radio.virtual.air import Air
 
 MTU_BYTES = 247
 GATT_VALUE_BYTES_MAX = 512
@@ -124,10 +122,12 @@ class VirtualClient(BaseBleakClient):
             self._disconnected_callback()
 
     async def disconnect(self) -> None:
-        """Hang up; the disconnection event frees the slot."""
+        """Hang up; the slot is free afterwards."""
         if self._connection:
-            with contextlib.suppress(core.BaseBumbleError):
-                await self._connection.disconnect()
+            with contextlib.suppress(core.BaseBumbleError, TimeoutError):
+                async with asyncio.timeout(HANG_UP_MAX_S):
+                    await self._connection.disconnect()
+            self._lost(0)
 
     async def pair(self, *_args: object, **_kwargs: object) -> None:
         """Encrypt with the key of an earlier bond, or pair and bond where there is none.
