@@ -51,11 +51,17 @@ def quality(wall_s: float) -> Quality:
     """What the kernel knows about the clock that shows `wall_s`."""
     timex = _Timex()
     state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(timex))
+    synchronised = state not in {-1, _TIME_ERROR} and not timex.status & _STA_UNSYNC
+    return judge(wall_s, int(timex.maxerror) if synchronised else None)
+
+
+def judge(wall_s: float, error_max_us: int | None) -> Quality:
+    """The clock that shows `wall_s` and, if something disciplines it, may be that far off."""
     if wall_s < _EARLIEST_S:
         return Quality(ClockState.UNSET, None)
-    if state in {-1, _TIME_ERROR} or timex.status & _STA_UNSYNC:
+    if error_max_us is None:
         return Quality(ClockState.RESTORED, None)
-    return Quality(ClockState.NTP, max(int(timex.maxerror) // 1000, 0))
+    return Quality(ClockState.NTP, max(error_max_us // 1000, 0))
 
 
 def stamp(wall_ns: int) -> Stamp:
