@@ -23,7 +23,7 @@ from firmware_bridge.radio import Radio
 
 PROVE_EVERY_S = 0.5
 PUBLISH_EVERY_S = 0.25
-FAREWELL_MAX_S = 6.0
+FAREWELL_MAX_S = 4.5  # with the last words of connection and broker, under 10 s in all
 LATEST_SHOWN = 8
 
 

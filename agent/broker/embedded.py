@@ -27,7 +27,7 @@ from agent.topics import NATS_SESSION, Rules, level, nats_subjects
 
 LOOPBACK = "127.0.0.1"
 START_MAX_S = 10.0
-STOP_MAX_S = 5.0
+STOP_MAX_S = 2.0  # then by force, which it survives; the whole agent has 10 s
 PORT_WAIT_MAX_S = 3.0  # a child that was just killed with its parent may still hold the port
 BACKOFF_FIRST_S = 0.2
 BACKOFF_MAX_S = 10.0

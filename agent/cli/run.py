@@ -49,5 +49,6 @@ def _log_to_stderr(level: str) -> None:
     stamped = "" if os.environ.get("JOURNAL_STREAM") else "%(asctime)s "
     handler.setFormatter(OneLine(f"{stamped}%(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=_LEVELS[level], handlers=[handler])
-    for noisy in ("bleak", "dbus_fast", "asyncio", "bumble"):
+    for noisy in ("bleak", "dbus_fast", "bumble"):
         logging.getLogger(noisy).setLevel(max(_LEVELS[level], logging.WARNING))
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # futures that paho leaves behind
