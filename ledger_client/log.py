@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-from ledger_client import batches, checkpoints, genesis, merkle, receipts, statements
+from ledger_client import batches, checkpoints, genesis, merkle, receipts, statements, trust
 from ledger_client.errors import LocalError, StoreError
 from ledger_client.keys import PublicKey, SigningKey
 from ledger_client.statements import Statement
@@ -43,13 +43,26 @@ CREATE TABLE log_chains (
     position INTEGER NOT NULL REFERENCES log_entries,
     PRIMARY KEY (issuer, sequence)) STRICT, WITHOUT ROWID
 """
-_APPEND_ONLY = tuple(
-    f"CREATE TRIGGER {table}_no_{verb} BEFORE {verb} ON {table}"
-    " BEGIN SELECT RAISE (ABORT, 'the log is append-only'); END"
-    for table in _TABLES
-    for verb in ("UPDATE", "DELETE")
+_ROTATIONS = """
+CREATE TABLE log_rotations (
+    old BLOB PRIMARY KEY, new BLOB NOT NULL UNIQUE,
+    position INTEGER NOT NULL REFERENCES log_entries) STRICT, WITHOUT ROWID
+"""
+
+
+def _append_only(*tables: str) -> Iterator[str]:
+    for table in tables:
+        for verb in ("UPDATE", "DELETE"):
+            yield (
+                f"CREATE TRIGGER {table}_no_{verb} BEFORE {verb} ON {table}"
+                " BEGIN SELECT RAISE (ABORT, 'the log is append-only'); END"
+            )
+
+
+_VERSIONS = (
+    (*_SCHEMA.split(";"), *_append_only(*_TABLES)),
+    (_ROTATIONS, *_append_only("log_rotations")),
 )
-_VERSIONS = ((*_SCHEMA.split(";"), *_APPEND_ONLY),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +271,13 @@ class LogReader:
         ).fetchone()
         return Tip(*row) if row else Tip()
 
+    def successor(self, issuer: PublicKey) -> PublicKey | None:
+        """The key that carries on after `issuer`, if a rotation named one."""
+        row = self._connection.execute(
+            "SELECT new FROM log_rotations WHERE old = ?", (issuer.raw,)
+        ).fetchone()
+        return PublicKey(row[0]) if row else None
+
 
 class Log(LogReader):
     """A log that its owner writes: `receipt_key` signs receipts, `note_key` checkpoints."""
@@ -337,6 +357,10 @@ class Log(LogReader):
             raise LocalError(f"entry {identity.hex()} cannot be logged: {error}") from error
         if statement.kind == BATCH:
             self._extend_chain(index, statement)
+        elif statement.kind == trust.ROTATION:
+            self._hand_over(index, trust.rotated(statement))
+        else:
+            trust.check(statement)
         leaf = merkle.leaf_hash(statement.digest)
         self._connection.executemany(
             "INSERT INTO log_nodes VALUES (?, ?, ?)", merkle.completed(index, leaf, self._nodes)
@@ -345,6 +369,10 @@ class Log(LogReader):
     def _extend_chain(self, index: int, statement: Statement) -> None:
         tip = self.tip(statement.issuer)
         batch = batches.decode(statement.payload)
+        if (successor := self.successor(statement.issuer)) is not None:
+            raise LocalError(
+                f"{statement.issuer.short_id} signs no more: {successor.short_id} carries on"
+            )
         if (batch.sequence, batch.previous) != (tip.sequence + 1, tip.digest):
             raise LocalError(
                 f"batch {batch.sequence} of {statement.issuer.short_id} does not continue its "
@@ -353,6 +381,28 @@ class Log(LogReader):
         self._connection.execute(
             "INSERT INTO log_chains VALUES (?, ?, ?, ?)",
             (statement.issuer.raw, batch.sequence, statement.digest, index),
+        )
+
+    def _hand_over(self, index: int, rotation: trust.Rotation) -> None:
+        """The new key's chain begins where the old one's ends; each key does this once."""
+        tip, name = self.tip(rotation.old), rotation.old.short_id
+        if (rotation.sequence, rotation.digest) != (tip.sequence, tip.digest):
+            raise LocalError(
+                f"the rotation of {name} is after sequence {rotation.sequence}, "
+                f"its chain ends at {tip.sequence}"
+            )
+        if self.tip(rotation.new) != Tip():
+            raise LocalError(f"{rotation.new.short_id} cannot follow {name}: it has a chain")
+        try:
+            self._connection.execute(
+                "INSERT INTO log_rotations VALUES (?, ?, ?)",
+                (rotation.old.raw, rotation.new.raw, index),
+            )
+        except sqlite3.IntegrityError as error:
+            raise LocalError(f"the rotation of {name} cannot be logged: {error}") from error
+        self._connection.execute(
+            "INSERT INTO log_chains VALUES (?, ?, ?, ?)",
+            (rotation.new.raw, tip.sequence, tip.digest, index),
         )
 
     def _check(self, *, demo: bool) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
+from ledger_client.vouching import STREAM, Vouching
+
 PROVENANCE_NAMES = {
     0: "observed",
     1: "bonded",
@@ -38,7 +40,10 @@ class Report:
     issuer, `withheld` sequences may stand among the entries that are not shown. In `losses`,
     `dropped` and `rejected` count readings, `gap` silences and restarts. `disclosed` readings are
     those whose leaves were there to be checked; None when none are ever there, as in a log.
-    `findings` are remarks, not failures.
+    `vouchings` say whose word stands behind each key, `rotations` which key followed which.
+    `continues` is the size of the pinned head that this one is shown to be or to continue, and
+    `unlinked` that of one which an excerpt cannot be shown to continue; both None without a pin.
+    `note` is the checkpoint. `findings` are remarks, not failures.
     """
 
     log: str
@@ -66,6 +71,8 @@ class Report:
     clock_steps: int
     boots: int
     profiles: tuple[str, ...]
+    vouchings: tuple[Vouching, ...]
+    rotations: tuple[tuple[str, str], ...]
 
     @property
     def findings(self) -> tuple[str, ...]:
@@ -74,6 +81,9 @@ class Report:
         unset = self.clock_states.get(0, 0)
         lost = self.losses.get("dropped", 0) + self.losses.get("rejected", 0)
         silences = self.losses.get("gap", 0)
+        unvouched = sum(
+            each.statements for each in self.vouchings if each.use == STREAM and not each.by
+        )
         remarks = (
             (self.demo, "this is a demo log: its readings and money are play"),
             (lost, f"{lost} readings were lost and signed for as lost"),
@@ -87,6 +97,7 @@ class Report:
             (closed, f"{closed} readings are counted and proved but not disclosed"),
             (unset, f"{unset} batches were made while the clock was not set"),
             (self.clock_steps, f"the clock stepped in {self.clock_steps} batches"),
+            (unvouched, f"nobody vouches for the keys that signed {unvouched} batches"),
         )
         return tuple(text for applies, text in remarks if applies)
 
@@ -116,13 +127,15 @@ class Report:
             f"log          {self.log}{' (demo)' if self.demo else ''}",
             f"log key      {self.vkey}",
             f"receipt key  {self.receipt_key}",
-            f"head         {self.size} entries, root {self.root}, signed {_moment(self.signed_s)}",
+            f"head         {self.size} entries, root {self.root}, signed {moment(self.signed_s)}",
             f"entries      {kinds}; {self.receipts} receipts hold",
             *(
                 f"issuer       {issuer.did} ({issuer.short_id}): {issuer.batches} batches, "
                 f"sequence {issuer.first_sequence} to {issuer.last_sequence}"
                 for issuer in self.issuers
             ),
+            *(f"rotation     {new} follows {old}" for old, new in self.rotations),
+            *(f"vouched      {each.line()}" for each in self.vouchings),
             *(f"subject      {subject}" for subject in self.subjects),
             f"readings     {self.readings} in {self.batches} batches{disclosed}",
             f"period       {self._period()}",
@@ -136,10 +149,11 @@ class Report:
     def _period(self) -> str:
         if self.first_minute is None or self.last_minute is None:
             return "none"
-        return f"{_moment(self.first_minute * 60)} to {_moment(self.last_minute * 60)}"
+        return f"{moment(self.first_minute * 60)} to {moment(self.last_minute * 60)}"
 
 
-def _moment(unix_s: int) -> str:
+def moment(unix_s: int) -> str:
+    """A Unix time in words, whatever number it is."""
     try:
         return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
     except (OverflowError, ValueError, OSError):

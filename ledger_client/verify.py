@@ -19,6 +19,7 @@ from ledger_client import (
     receipts,
     record,
     statements,
+    trust,
 )
 from ledger_client.checkpoints import Checkpoint
 from ledger_client.disclosure import Disclosure
@@ -26,21 +27,23 @@ from ledger_client.errors import EncodingError, ProofError, RemoteError
 from ledger_client.genesis import Genesis
 from ledger_client.keys import PublicKey
 from ledger_client.report import Issuer, Report
+from ledger_client.vouching import NOBODY, Anchors, Trust
 
 if TYPE_CHECKING:
     from ledger_client.log import LogReader
 
 BATCH = "batch"
+CLOCK_UNSET = 0
 
 
-def verify_record(data: bytes) -> Report:
-    """What the record or excerpt in `data` establishes.
+def verify_record(data: bytes, anchors: Anchors = NOBODY) -> Report:
+    """What the record or excerpt in `data` establishes, for a reader with these anchors.
 
     Raises:
         RemoteError: what is wrong with it, the first thing found.
     """
     parts = record.parse(data)
-    audit = Audit()
+    audit = Audit(anchors)
     for line in parts.lines:
         audit.add(line.index, line.statement, line.disclosure)
     first = audit.genesis
@@ -51,7 +54,7 @@ def verify_record(data: bytes) -> Report:
     return audit.report(head, signed_s, shown=len(parts.lines), disclosed=audit.disclosed)
 
 
-def verify_log(log: "LogReader") -> Report:
+def verify_log(log: "LogReader", anchors: Anchors = NOBODY) -> Report:
     """What the stored log establishes: every statement, hash, head and chain in it.
 
     Raises:
@@ -59,7 +62,7 @@ def verify_log(log: "LogReader") -> Report:
         RemoteError: what is wrong with it, the first thing found.
     """
     with log.snapshot():
-        audit = Audit()
+        audit = Audit(anchors)
         for position, entry in enumerate(log.entries()):
             if entry.index != position:
                 raise ProofError(f"entry {position} is missing")
@@ -85,32 +88,36 @@ def verify_log(log: "LogReader") -> Report:
             tip = log.tip(issuer)
             if (tip.sequence, tip.digest) != (sequence, digest):
                 raise ProofError(f"the stored chain of {issuer.short_id} ends elsewhere")
+            if log.successor(issuer) != audit.trust.followed.get(issuer):
+                raise ProofError(f"the stored successor of {issuer.short_id} is another")
     return audit.report(
         Checkpoint(first.name, head.size, head.root), head.issued_s, shown=head.size, disclosed=None
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Link:
-    """A batch in its issuer's chain, at its place on the log and in the file."""
+class _Tip:
+    """An issuer's newest batch, at its place on the log and in the file."""
 
-    batch: batches.Batch
-    digest: bytes
-    index: int
-    rank: int
+    sequence: int = 0
+    digest: bytes = batches.NO_PREVIOUS
+    index: int = -1
+    rank: int = -1
 
 
 class Audit:
     """Takes statements of one log, in its order, and keeps count of what they say."""
 
-    def __init__(self) -> None:
+    def __init__(self, anchors: Anchors) -> None:
+        self.trust = Trust(anchors)
         self.hashes: list[bytes] = []
         self.gaps: list[str] = []
         self.withheld = 0
         self.disclosed = 0
         self._genesis: Genesis | None = None
         self._kinds: Counter[str] = Counter()
-        self._chains: dict[PublicKey, list[_Link]] = {}
+        self._tips: dict[PublicKey, _Tip] = {}
+        self._batches: dict[PublicKey, list[batches.Batch]] = {}
         self._subjects: dict[str, None] = {}
 
     @property
@@ -138,49 +145,65 @@ class Audit:
                 self._add_batch(index, statement, disclosed)
             elif disclosed is not None:
                 raise ProofError(f"a {statement.kind} statement has no leaves")
+            self.trust.add(index, statement)
+            if statement.kind == trust.ROTATION:
+                self._rotate(index, trust.rotated(statement))
         self._kinds[statement.kind] += 1
         self.hashes.append(merkle.leaf_hash(statement.digest))
 
     def _add_batch(
         self, index: int, statement: statements.Statement, disclosed: Disclosure | None
     ) -> None:
-        batch = batches.decode(statement.payload)
-        link = _Link(batch, statement.digest, index, len(self.hashes))
-        chain = self._chains.setdefault(statement.issuer, [])
-        self._follow(chain[-1] if chain else None, link, statement.issuer.short_id)
+        batch, issuer = batches.decode(statement.payload), statement.issuer
+        self._follow(issuer, batch.sequence - 1, batch.previous, index)
+        self._tips[issuer] = _Tip(batch.sequence, statement.digest, index, len(self.hashes))
+        clock_set = batch.clock.state != CLOCK_UNSET
+        self.trust.used(index, issuer, statement.issued_s, clock_set=clock_set)
         if disclosed is not None:
             self.disclosed += len(disclosure.verify(disclosed, batch))
-        chain.append(link)
+        self._batches.setdefault(issuer, []).append(batch)
         self._subjects[statement.subject] = None
 
-    def _follow(self, before: _Link | None, link: _Link, name: str) -> None:
-        """The chain goes on, or misses batches: those may be withheld, if there is room for them.
+    def _rotate(self, index: int, rotation: trust.Rotation) -> None:
+        """The new key's chain begins where the old one's ends."""
+        self._follow(rotation.old, rotation.sequence, rotation.digest, index)
+        tip = _Tip(rotation.sequence, rotation.digest, index, len(self.hashes))
+        self._tips.setdefault(rotation.old, tip)
+        self._tips[rotation.new] = tip
 
-        Between two batches there may be as many others as there are entries that the file lacks.
+    def _follow(self, issuer: PublicKey, last: int, digest: bytes, index: int) -> None:
+        """Whether the batch `last` is the issuer's newest, or some are missing up to it.
+
+        Those may be withheld, if there is room for them: since the issuer's newest batch there may
+        have been as many others as there are entries that the file lacks.
         """
-        due = before.batch.sequence + 1 if before else 1
-        missing = link.batch.sequence - due
+        before, name = self._tips.get(issuer, _Tip()), issuer.short_id
+        missing = last - before.sequence
         if missing < 0:
-            raise ProofError(f"sequence {link.batch.sequence} of {name} comes after {due - 1}")
-        if missing == 0 and before and link.batch.previous != before.digest:
-            raise ProofError(f"sequence {link.batch.sequence} of {name} does not follow {due - 1}")
-        index, rank = (before.index, before.rank) if before else (-1, -1)
-        room = (link.index - index) - (link.rank - rank)
+            raise ProofError(f"sequence {last + 1} of {name} comes after {before.sequence}")
+        if missing == 0 and digest != before.digest:
+            raise ProofError(f"sequence {last + 1} of {name} does not follow {last}")
+        room = (index - before.index) - (len(self.hashes) - before.rank)
         self.withheld += min(missing, room)
         if missing > room:
             least = f"at least {missing - room} of " if room else ""
-            self.gaps.append(f"{name} lacks {least}sequence {due} to {due + missing - 1}")
+            self.gaps.append(f"{name} lacks {least}sequence {before.sequence + 1} to {last}")
+
+    def _root_of(self, size: int) -> bytes:
+        return merkle.root_of(size, merkle.nodes_of(self.hashes))
 
     def tips(self) -> Iterator[tuple[PublicKey, int, bytes]]:
         """Issuer, last sequence and its digest, for each chain."""
-        for issuer, chain in self._chains.items():
-            yield issuer, chain[-1].batch.sequence, chain[-1].digest
+        for issuer, tip in self._tips.items():
+            yield issuer, tip.sequence, tip.digest
 
     def report(
         self, head: Checkpoint, signed_s: int, *, shown: int, disclosed: int | None
     ) -> Report:
         """The sum of it, under a head whose signatures were checked."""
-        every = [link.batch for chain in self._chains.values() for link in chain]
+        every = [batch for chain in self._batches.values() for batch in chain]
+        root_of = self._root_of if head.size == len(self.hashes) else None
+        log_key = self.genesis.receipt_key
         provenance: Counter[int] = Counter()
         losses: Counter[str] = Counter()
         for batch in every:
@@ -192,7 +215,7 @@ class Audit:
             log=self.genesis.name,
             demo=self.genesis.demo,
             vkey=self.genesis.verifier.vkey,
-            receipt_key=self.genesis.receipt_key.did,
+            receipt_key=log_key.did,
             size=head.size,
             shown=shown,
             root=head.root.hex(),
@@ -200,14 +223,8 @@ class Audit:
             receipts=shown if head.size > 1 and disclosed is not None else 0,
             kinds=dict(self._kinds),
             issuers=tuple(
-                Issuer(
-                    key.did,
-                    key.short_id,
-                    len(chain),
-                    chain[0].batch.sequence,
-                    chain[-1].batch.sequence,
-                )
-                for key, chain in self._chains.items()
+                Issuer(key.did, key.short_id, len(chain), chain[0].sequence, chain[-1].sequence)
+                for key, chain in self._batches.items()
             ),
             subjects=tuple(self._subjects),
             batches=len(every),
@@ -223,6 +240,8 @@ class Audit:
             clock_steps=sum(batch.clock.stepped for batch in every),
             boots=len({batch.clock.boot for batch in every}),
             profiles=tuple(sorted({name for batch in every for name in batch.profiles})),
+            vouchings=self.trust.judge(log_key, signed_s, head.size, root_of),
+            rotations=tuple((old.did, new.did) for old, new in self.trust.followed.items()),
         )
 
 
