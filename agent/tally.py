@@ -276,6 +276,7 @@ class Buyer(_Shell):
         purchase = self._buying.prepare(terms)
         await self._settlement.open(purchase.terms, purchase.side.due + spendable)
         await self._look(purchase.terms.channel)
+        self._retry.start(purchase.terms.channel, asyncio.get_running_loop().time())
         return purchase.terms.channel
 
     async def close(self, channel: bytes) -> None:
@@ -313,7 +314,10 @@ class Buyer(_Shell):
         return []
 
     def _again(self, channel: bytes) -> list[Send]:
-        return self._buying.promise(channel)
+        """The last promise; before the first one, that we are here, until the seller answers."""
+        return self._buying.promise(channel) or [
+            send for send in self._buying.greet() if send.channel == channel
+        ]
 
 
 def _number(send: Send) -> int:

@@ -75,7 +75,9 @@ async def soak(home: Path) -> None:
             begun, cpu_s = time.monotonic(), time.process_time()
             await asyncio.sleep(min(WARM_S, SECONDS / 2))
             warm = resident_kib()
-            await asyncio.sleep(max(0.0, SECONDS - (time.monotonic() - begun)))
+            while time.monotonic() - begun < SECONDS:
+                await asyncio.sleep(min(WARM_S, max(0.0, SECONDS - (time.monotonic() - begun))))
+                print(f"{time.monotonic() - begun:4.0f} s: {resident_kib()} KiB", flush=True)
             crowd.stop()
             await asyncio.sleep(1.0)
             cpu_s, wall_s, end = (
