@@ -239,8 +239,9 @@ class BuyingDesk:
         ]
 
     def promise(self, channel: bytes) -> list[Send]:
-        """The last voucher once more."""
-        return self._again(self._purchase(channel))
+        """The last voucher once more, as long as it is worth anything."""
+        purchase = self._purchase(channel)
+        return [] if purchase.side.state is State.CLOSED else self._again(purchase)
 
     def receive(self, peer: str, message: Message) -> list[Effect]:
         """What follows from a seller's message; nothing for one that is meant for a seller.

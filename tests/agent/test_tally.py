@@ -1,19 +1,28 @@
-"""Both shells over a broker in memory and the real embedded ledger."""
+"""Both shells over a broker in memory, and a real one, and the real embedded ledger."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING
 
 from market import BUYER, SELLER, accept, goods, open_book, terms
 
+from agent import topics
 from agent.broker import Message
+from agent.broker.embedded import EmbeddedBroker, User
+from agent.broker.endpoint import Endpoint
+from agent.broker.mqtt import MqttBroker
 from agent.desks import BuyingDesk, Goods, SellingDesk
 from agent.pacing import Limits
 from agent.tally import Buyer, Seller
 from agent.till import Till
-from ledger_client.channels import State
+from ledger_client import messages
+from ledger_client.channels import State, sign_voucher
+from ledger_client.errors import EncodingError
 from ledger_client.log import LogReader, open_database
 from ledger_client.settlement.embedded import EmbeddedSettlement, check
 
@@ -70,7 +79,8 @@ class Market:
 
     def __init__(self, folder: Path) -> None:
         self.connection = open_database(folder / "ledger.db")
-        self.book = open_book(self.connection)
+        self.now_s = 1_000
+        self.book = open_book(self.connection, now_s=lambda: self.now_s)
         self.book.issue(BUYER.public, 1_000_000)
         self.till = Till.open(self.connection)
         self.blamed: list[RemoteError] = []
@@ -118,6 +128,121 @@ async def test_what_is_sold_is_paid_and_settled_through_a_broker_that_loses_one_
     assert market.till.check() == (2, 400)
     assert market.till.sales()[0].side.state is State.CLOSED
     assert market.blamed == []
+
+
+async def test_two_strangers_trade_through_a_real_broker_that_is_killed(tmp_path: Path) -> None:
+    market = Market(tmp_path)
+    ids = [key.public.short_id for key in (SELLER, BUYER)]
+    users = [User(name, f"secret-{name}", topics.component_rules(name)) for name in ids]
+    server = EmbeddedBroker(tmp_path / "broker", users, random=Random(1))
+
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(server.run())]
+        await server.ready.wait()
+        for shell, name in zip((market.seller, market.buyer), ids, strict=True):
+            endpoint = Endpoint(server.url, name, name, f"secret-{name}")
+            broker = MqttBroker(endpoint, random=Random(2))
+            running += [tasks.create_task(broker.run()), tasks.create_task(shell.run(broker))]
+        channel = await market.buyer.open(terms(), 100_000)
+        await sell_all(market.seller, channel, [goods(n) for n in range(50)])
+        os.kill(server.pid, signal.SIGKILL)
+        await sell_all(market.seller, channel, [goods(n) for n in range(50, 100)])
+        await market.seller.wait_until_paid()
+        outcomes = await market.seller.close_now(channel)
+        for task in running:
+            task.cancel()
+
+    assert [outcome.claimed for outcome in outcomes] == [1000]
+    assert server.restarts == 1
+    assert market.till.check() == (2, 200)
+    assert sum(check(market.connection, LogReader(market.connection)).values()) == 0
+    assert market.blamed == []
+
+
+async def test_a_buyer_closes_the_seller_claims_in_time_and_the_rest_comes_back(
+    tmp_path: Path,
+) -> None:
+    market = Market(tmp_path)
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        broker = MemoryBroker()
+        running = [tasks.create_task(shell.run(broker)) for shell in (market.seller, market.buyer)]
+        channel = await market.buyer.open(terms(), 500)
+        topped_up = await market.buyer.open(terms(salt=9), 700)
+        await market.seller.wait_for_room(channel, 10)
+        market.seller.sell(channel, [goods(1)])
+        await market.seller.wait_until_paid()
+        await market.buyer.close(channel)
+        while market.book.balance(SELLER.public.thumbprint) == 0:  # noqa: ASYNC110  # no event
+            await asyncio.sleep(0.01)
+        market.now_s += 60
+        await market.buyer.finish(channel)
+        while market.seller.channels():  # noqa: ASYNC110  # no event
+            await asyncio.sleep(0.01)
+        for task in running:
+            task.cancel()
+
+    assert topped_up == channel
+    assert market.book.balance(SELLER.public.thumbprint) == 10
+    assert market.book.balance(BUYER.public.thumbprint) == 999_990
+    assert market.buyer.channels() == []
+
+
+async def test_a_buyer_can_claim_for_its_seller(tmp_path: Path) -> None:
+    market = Market(tmp_path)
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        broker = MemoryBroker()
+        running = [tasks.create_task(shell.run(broker)) for shell in (market.seller, market.buyer)]
+        channel = await market.buyer.open(terms(), 500)
+        await market.seller.wait_for_room(channel, 10)
+        market.seller.sell(channel, [goods(1)])
+        await market.seller.wait_until_paid()
+        outcomes = await market.buyer.settle()
+        twice = await market.buyer.settle()
+        for task in running:
+            task.cancel()
+
+    assert [outcome.claimed for outcome in outcomes] == [10]
+    assert twice == []
+
+
+async def test_rubbish_is_blamed_on_who_sent_it_and_trade_goes_on(tmp_path: Path) -> None:
+    market = Market(tmp_path)
+    stranger = topics.pay(SELLER.public.short_id, "stranger")
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        broker = MemoryBroker()
+        running = [tasks.create_task(shell.run(broker)) for shell in (market.seller, market.buyer)]
+        channel = await market.buyer.open(terms(), 500)
+        await market.seller.wait_for_room(channel, 10)
+        await broker.publish(stranger, b"\xff")
+        await broker.publish(stranger, b"")
+        market.seller.sell(channel, [goods(1)])
+        await market.seller.wait_until_paid()
+        for task in running:
+            task.cancel()
+
+    assert [type(error) for error in market.blamed] == [EncodingError]
+
+
+async def test_an_overdrawn_voucher_makes_the_seller_ask_the_ledger(tmp_path: Path) -> None:
+    market = Market(tmp_path)
+    over = messages.encode(sign_voucher(BUYER, terms().channel, 600))
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        broker = MemoryBroker()
+        running = [tasks.create_task(shell.run(broker)) for shell in (market.seller, market.buyer)]
+        channel = await market.buyer.open(terms(), 500)
+        await market.seller.wait_for_room(channel, 10)
+        topic = topics.pay(SELLER.public.short_id, BUYER.public.short_id)
+        await broker.publish(topic, over)
+        await asyncio.sleep(0.1)
+        for task in running:
+            task.cancel()
+
+    assert market.seller.room(channel) == 300
+    assert market.till.sales()[0].side.best == 0
 
 
 async def test_the_same_source_is_sold_once(tmp_path: Path) -> None:
