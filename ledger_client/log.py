@@ -17,7 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-from ledger_client import batches, checkpoints, genesis, merkle, receipts, statements, trust
+from ledger_client import chains, checkpoints, genesis, merkle, receipts, statements, trust
+from ledger_client.chains import Tip
 from ledger_client.errors import LocalError, StoreError
 from ledger_client.keys import PublicKey, SigningKey
 from ledger_client.statements import Statement
@@ -37,16 +38,7 @@ CREATE TABLE log_nodes (
     PRIMARY KEY (level, position)) STRICT, WITHOUT ROWID;
 CREATE TABLE log_heads (
     size INTEGER PRIMARY KEY, root BLOB NOT NULL, issued_s INTEGER NOT NULL,
-    receipt BLOB NOT NULL, note TEXT NOT NULL) STRICT;
-CREATE TABLE log_chains (
-    issuer BLOB, sequence INTEGER, digest BLOB NOT NULL,
-    position INTEGER NOT NULL REFERENCES log_entries,
-    PRIMARY KEY (issuer, sequence)) STRICT, WITHOUT ROWID
-"""
-_ROTATIONS = """
-CREATE TABLE log_rotations (
-    old BLOB PRIMARY KEY, new BLOB NOT NULL UNIQUE,
-    position INTEGER NOT NULL REFERENCES log_entries) STRICT, WITHOUT ROWID
+    receipt BLOB NOT NULL, note TEXT NOT NULL) STRICT
 """
 
 
@@ -60,8 +52,8 @@ def _append_only(*tables: str) -> Iterator[str]:
 
 
 _VERSIONS = (
-    (*_SCHEMA.split(";"), *_append_only(*_TABLES)),
-    (_ROTATIONS, *_append_only("log_rotations")),
+    (*_SCHEMA.split(";"), chains.TIPS, *_append_only(*_TABLES)),
+    (chains.ROTATIONS, *_append_only("log_rotations")),
 )
 
 
@@ -83,14 +75,6 @@ class Entry:
     index: int
     identity: bytes
     statement: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Tip:
-    """Where an issuer's chain of batches stands: its last sequence and that statement's digest."""
-
-    sequence: int = 0
-    digest: bytes = batches.NO_PREVIOUS
 
 
 def open_database(path: Path, *, create: bool = True) -> sqlite3.Connection:
@@ -264,19 +248,11 @@ class LogReader:
 
     def tip(self, issuer: PublicKey) -> Tip:
         """The newest batch of `issuer`; sequence 0 before the first."""
-        row = self._connection.execute(
-            "SELECT sequence, digest FROM log_chains WHERE issuer = ?"
-            " ORDER BY sequence DESC LIMIT 1",
-            (issuer.raw,),
-        ).fetchone()
-        return Tip(*row) if row else Tip()
+        return chains.tip(self._connection, issuer)
 
     def successor(self, issuer: PublicKey) -> PublicKey | None:
         """The key that carries on after `issuer`, if a rotation named one."""
-        row = self._connection.execute(
-            "SELECT new FROM log_rotations WHERE old = ?", (issuer.raw,)
-        ).fetchone()
-        return PublicKey(row[0]) if row else None
+        return chains.successor(self._connection, issuer)
 
 
 class Log(LogReader):
@@ -356,53 +332,14 @@ class Log(LogReader):
         except sqlite3.IntegrityError as error:
             raise LocalError(f"entry {identity.hex()} cannot be logged: {error}") from error
         if statement.kind == BATCH:
-            self._extend_chain(index, statement)
+            chains.extend(self._connection, index, statement)
         elif statement.kind == trust.ROTATION:
-            self._hand_over(index, trust.rotated(statement))
+            chains.hand_over(self._connection, index, trust.rotated(statement))
         else:
             trust.check(statement)
         leaf = merkle.leaf_hash(statement.digest)
         self._connection.executemany(
             "INSERT INTO log_nodes VALUES (?, ?, ?)", merkle.completed(index, leaf, self._nodes)
-        )
-
-    def _extend_chain(self, index: int, statement: Statement) -> None:
-        tip = self.tip(statement.issuer)
-        batch = batches.decode(statement.payload)
-        if (successor := self.successor(statement.issuer)) is not None:
-            raise LocalError(
-                f"{statement.issuer.short_id} signs no more: {successor.short_id} carries on"
-            )
-        if (batch.sequence, batch.previous) != (tip.sequence + 1, tip.digest):
-            raise LocalError(
-                f"batch {batch.sequence} of {statement.issuer.short_id} does not continue its "
-                f"chain: expected sequence {tip.sequence + 1} after {tip.digest.hex()}"
-            )
-        self._connection.execute(
-            "INSERT INTO log_chains VALUES (?, ?, ?, ?)",
-            (statement.issuer.raw, batch.sequence, statement.digest, index),
-        )
-
-    def _hand_over(self, index: int, rotation: trust.Rotation) -> None:
-        """The new key's chain begins where the old one's ends; each key does this once."""
-        tip, name = self.tip(rotation.old), rotation.old.short_id
-        if (rotation.sequence, rotation.digest) != (tip.sequence, tip.digest):
-            raise LocalError(
-                f"the rotation of {name} is after sequence {rotation.sequence}, "
-                f"its chain ends at {tip.sequence}"
-            )
-        if self.tip(rotation.new) != Tip():
-            raise LocalError(f"{rotation.new.short_id} cannot follow {name}: it has a chain")
-        try:
-            self._connection.execute(
-                "INSERT INTO log_rotations VALUES (?, ?, ?)",
-                (rotation.old.raw, rotation.new.raw, index),
-            )
-        except sqlite3.IntegrityError as error:
-            raise LocalError(f"the rotation of {name} cannot be logged: {error}") from error
-        self._connection.execute(
-            "INSERT INTO log_chains VALUES (?, ?, ?, ?)",
-            (rotation.new.raw, tip.sequence, tip.digest, index),
         )
 
     def _check(self, *, demo: bool) -> None:

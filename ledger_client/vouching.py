@@ -16,6 +16,7 @@ from ledger_client import trust
 from ledger_client.certificates import Chain
 from ledger_client.errors import ProofError
 from ledger_client.keys import PublicKey
+from ledger_client.pins import Pin
 from ledger_client.statements import Statement
 from ledger_client.trust import Revocation, Rotation
 
@@ -84,11 +85,13 @@ class Published:
 class Anchors:
     """What a reader brings along: `owner` is whom he trusts, if he named anybody.
 
-    `revocations` are those that he has from elsewhere: a stolen gateway logs none.
+    `revocations` are those that he has from elsewhere: a stolen gateway logs none. `pins` are the
+    heads that he saw before, by the name of the log.
     """
 
     owner: PublicKey | None = None
     revocations: tuple[Revocation, ...] = ()
+    pins: Mapping[str, Pin] = field(default_factory=dict)
 
 
 NOBODY = Anchors()
@@ -231,7 +234,7 @@ def _last(revocation: Revocation, size: int, root_of: RootOf | None) -> int:
         return 0
     if believed.size > size:
         return size  # the signer saw more of this log than we do
-    if nodes is None or merkle.root_of(believed.size, root_of) != believed.root:
+    if root_of is None or root_of(believed.size) != believed.root:
         return 0
     return believed.size
 
