@@ -198,9 +198,16 @@ class Trust:
 def _vouching(
     published: Iterable[Published], use: Use, scope: str, ends: Iterable[tuple[int, Revocation]]
 ) -> tuple[Chain | None, str]:
-    """The newest chain that vouches for this use, or why none does."""
+    """The chain that vouches for this use, or why none does.
+
+    The newest that was on the log by then; only without one, the first that came later.
+    """
     reason = NO_CERTIFICATE
-    for each in reversed(list(published)):
+
+    def distance(each: Published) -> tuple[bool, int]:
+        return each.position > use.position, abs(each.position - use.position)
+
+    for each in sorted(published, key=distance):
         last = each.chain[-1]
         if scope not in last.grant.scope:
             reason = OUT_OF_SCOPE
