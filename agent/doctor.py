@@ -28,6 +28,7 @@ FREE_BYTES_LEAST = 64 << 20
 CONNECT_MAX_S = 3.0
 JOURNAL_BYTES_MAX = 1 << 44  # nothing is written, so nothing is dropped
 SYSTEM_BUS = Path("/run/dbus/system_bus_socket")
+SYSTEMD = Path("/run/systemd/system")
 UNIT = Path("/etc/systemd/system/milepost.service")
 
 
@@ -145,7 +146,7 @@ def _key(file: Path) -> Finding | None:
         status = file.stat()
     except OSError as error:
         said = f"{file} is named by the configuration: {error.strerror}"
-        return Finding("keys", Verdict.BAD, said, f"ls -l {file}")
+        return Finding("keys", Verdict.BAD, said, f"(umask 077; echo SECRET >{file})")
     if status.st_mode & 0o077:
         said = f"others may read {file}: it is refused"
         return Finding("keys", Verdict.BAD, said, f"chmod 600 {file}")
@@ -241,7 +242,7 @@ def _is_free(port: int) -> bool:
 
 
 def _systemd() -> Iterator[Finding]:
-    if not Path("/run/systemd/system").is_dir():
+    if not SYSTEMD.is_dir():
         said = "not the init system here: milepost run works, but nothing starts it at boot"
         yield Finding("systemd", Verdict.WARN, said)
     elif UNIT.exists():

@@ -57,6 +57,12 @@ def _bind_key(where: str, file: str) -> bytes | None:
     if not file:
         return None
     try:
+        mode = Path(file).stat().st_mode & 0o777
+        if mode & 0o077:
+            raise ConfigError(
+                f"{where}.bind_key_file: expected {file} for its owner alone, got mode {mode:04o};"
+                f" run: chmod 600 {file}"
+            )
         key = bytes.fromhex(Path(file).read_text(encoding="ascii").strip())
     except (OSError, ValueError) as error:
         raise ConfigError(

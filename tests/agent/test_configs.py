@@ -1,0 +1,64 @@
+"""Every configuration that we ship loads, and names what there is."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from agent.config import ConfigError, parse, read
+from firmware_bridge.profiles import by_name
+from firmware_bridge.radio.recording import from_line
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
+def test_a_shipped_configuration_loads_and_every_profile_is_there(path: Path) -> None:
+    config = read(path)
+
+    assert all(by_name(each.profile) for each in config.components)
+    assert path.read_text(encoding="utf-8").startswith("#"), "it tells its user what it is for"
+
+
+def test_the_four_examples_are_there() -> None:
+    assert {path.stem for path in CONFIGS.glob("*.toml")} == {
+        "car",
+        "demo",
+        "replay",
+        "wearables",
+    }
+
+
+def test_the_recording_is_of_the_components_of_its_configuration() -> None:
+    config = read(CONFIGS / "replay.toml")
+    lines = (CONFIGS.parent / config.radio.replay_file).read_text(encoding="utf-8").splitlines()
+
+    heard = {from_line(line).address for line in lines}
+
+    assert heard == {each.address for each in config.components}
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"sales": [{"subject": "nobody"}]}, "sales.subject: expected the subject of a component"),
+        ({"services": [{"meter": "nobody"}]}, "services.meter: expected the alias of a component"),
+        ({"services": [{}, {}]}, "services.meter: expected each meter once, got 'charger'"),
+        ({"services": [{"seller": "bob"}]}, "services[0].seller: expected"),
+        ({"services": [{"price_minor_units": 0}]}, "services[0].price_minor_units: expected"),
+    ],
+    ids=["subject", "meter", "twice", "seller", "price"],
+)
+def test_a_deal_with_a_stranger_is_refused_by_its_key(
+    table: dict[str, list[dict[str, object]]], message: str
+) -> None:
+    tables = tomllib.loads((CONFIGS / "car.toml").read_text(encoding="utf-8"))
+    shop = tomllib.loads((CONFIGS / "wearables.toml").read_text(encoding="utf-8"))
+    good = {"services": tables["services"][0], "sales": shop["sales"][0] | {"subject": "car"}}
+    for name, rows in table.items():
+        tables[name] = [good[name] | row for row in rows]
+
+    with pytest.raises(ConfigError) as caught:
+        parse(tables)
+
+    assert str(caught.value).startswith(message)
