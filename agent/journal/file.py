@@ -10,7 +10,7 @@ CREATE TABLE pack (
     pack INTEGER PRIMARY KEY AUTOINCREMENT, subject TEXT NOT NULL, boot BLOB NOT NULL,
     readings INTEGER NOT NULL, first_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL,
     committed_ms INTEGER NOT NULL, batch BLOB, told INTEGER NOT NULL DEFAULT 0,
-    body BLOB NOT NULL);
+    body BLOB NOT NULL) STRICT;
 CREATE INDEX pack_batch ON pack (batch);
 CREATE INDEX pack_told ON pack (told, pack);
 CREATE TABLE batch (
@@ -18,13 +18,14 @@ CREATE TABLE batch (
     boot BLOB NOT NULL, readings INTEGER NOT NULL, first_ms INTEGER NOT NULL,
     last_ms INTEGER NOT NULL, dropped INTEGER NOT NULL, rejected INTEGER NOT NULL,
     gap INTEGER NOT NULL, state TEXT NOT NULL CHECK (state IN ('sealed', 'receipted', 'released')),
-    log_index INTEGER, told INTEGER NOT NULL DEFAULT 0, body BLOB);
+    log_index INTEGER, told INTEGER NOT NULL DEFAULT 0, body BLOB) STRICT;
 CREATE INDEX batch_state ON batch (state);
 CREATE INDEX batch_untold ON batch (number) WHERE told = 0;
 CREATE TABLE loss (
     subject TEXT PRIMARY KEY, dropped INTEGER NOT NULL DEFAULT 0,
-    rejected INTEGER NOT NULL DEFAULT 0, gap INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
-CREATE TABLE counter (address TEXT PRIMARY KEY, counter INTEGER NOT NULL) WITHOUT ROWID;
+    rejected INTEGER NOT NULL DEFAULT 0, gap INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID;
+CREATE TABLE counter (
+    address TEXT PRIMARY KEY, counter INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 """
 
 
