@@ -109,7 +109,7 @@ def _whole(path: Path) -> Iterator[sqlite3.Connection]:
                     f"{path}: the database is damaged: {found}; keep it aside as it is"
                 )
             yield connection
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise StoreError(f"{path}: the database cannot be read: {error}") from error
 
 

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-from ledger_client import chains, checkpoints, genesis, merkle, receipts, statements, trust
+from ledger_client import chains, checkpoints, genesis, merkle, receipts, statements
 from ledger_client.chains import Tip
 from ledger_client.errors import LocalError, StoreError
 from ledger_client.keys import PublicKey, SigningKey
@@ -53,7 +53,7 @@ def _append_only(*tables: str) -> Iterator[str]:
 
 _VERSIONS = (
     (*_SCHEMA.split(";"), chains.TIPS, *_append_only(*_TABLES)),
-    (chains.ROTATIONS, *_append_only("log_rotations")),
+    (chains.ROTATIONS, chains.TRUST, *_append_only("log_rotations", "log_trust")),
 )
 
 
@@ -102,7 +102,7 @@ def open_database(path: Path, *, create: bool = True) -> sqlite3.Connection:
             "CREATE TABLE IF NOT EXISTS schema"
             " (part TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT"
         )
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # damage may be in a message of SQLite
         connection.close()
         raise StoreError(f"{path}: cannot use the database: {error}; restore a copy") from error
     except StoreError:
@@ -254,6 +254,10 @@ class LogReader:
         """The key that carries on after `issuer`, if a rotation named one."""
         return chains.successor(self._connection, issuer)
 
+    def trust_positions(self) -> list[int]:
+        """Where the certificates, revocations and rotations stand, in log order."""
+        return chains.trust_positions(self._connection)
+
 
 class Log(LogReader):
     """A log that its owner writes: `receipt_key` signs receipts, `note_key` checkpoints."""
@@ -331,12 +335,7 @@ class Log(LogReader):
             )
         except sqlite3.IntegrityError as error:
             raise LocalError(f"entry {identity.hex()} cannot be logged: {error}") from error
-        if statement.kind == BATCH:
-            chains.extend(self._connection, index, statement)
-        elif statement.kind == trust.ROTATION:
-            chains.hand_over(self._connection, index, trust.rotated(statement))
-        else:
-            trust.check(statement)
+        chains.add(self._connection, index, statement)
         leaf = merkle.leaf_hash(statement.digest)
         self._connection.executemany(
             "INSERT INTO log_nodes VALUES (?, ?, ?)", merkle.completed(index, leaf, self._nodes)

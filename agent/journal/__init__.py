@@ -98,7 +98,7 @@ class Journal:
         with self._lock:
             try:
                 return self._db.execute(query, values).fetchall()
-            except sqlite3.Error as error:
+            except (sqlite3.Error, UnicodeDecodeError) as error:
                 raise JournalError(
                     f"the journal cannot be read ({error}): check the disk, keep the file aside"
                 ) from error

@@ -68,7 +68,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, create: bool) -> Non
                 f"BEGIN; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
             )
         verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # damage may be in a message of SQLite
         if _is_about_the_disk(error):
             raise JournalError(f"{path}: cannot be opened ({error}); mend that first") from error
         raise JournalError(
@@ -86,7 +86,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, create: bool) -> Non
         )
 
 
-def _is_about_the_disk(error: sqlite3.Error) -> bool:
+def _is_about_the_disk(error: Exception) -> bool:
     """Whether SQLite complains of the disk or of its rights there, not of what the file holds."""
     words = ("disk is full", "disk I/O", "readonly", "locked", "unable to open")
     return any(word in str(error) for word in words)
