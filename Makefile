@@ -32,25 +32,25 @@ demo: $(VENV)/.installed
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "milepost needs Python 3.11 or newer: apt-get install python3" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
-	if [ "$$(id -u)" = 0 ]; then apt-get -qq update && apt-get -qq install -y python3-venv >/dev/null; \
+	if [ "$$(id -u)" = 0 ]; then apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y python3-venv >/dev/null 2>&1; \
 	else echo "milepost needs Debian's python3-venv: run 'sudo apt-get install python3-venv'" >&2; exit 1; fi
 	@echo "making $(VENV)"; $(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: configs/requirements.lock setup.cfg pyproject.toml | $(BIN)/python
 	@echo "installing milepost and the exact versions of configs/requirements.lock"
-	@$(PIP) install --require-hashes -r configs/requirements.lock
+	@$(PIP) install --use-pep517 --require-hashes -r configs/requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation -e . 2>/dev/null || $(PIP) install --no-deps -e .
 	@touch $@
 
 $(VENV)/.developing: configs/requirements-dev.lock $(VENV)/.installed
 	@echo "installing the exact versions of configs/requirements-dev.lock"
-	@$(PIP) install --require-hashes -r configs/requirements-dev.lock
+	@$(PIP) install --use-pep517 --require-hashes -r configs/requirements-dev.lock
 	@touch $@
 
 # The tests also speak to Debian's Mosquitto. Without it those skip, and say so.
 $(VENV)/.mosquitto: | $(BIN)/python
 	@command -v mosquitto >/dev/null || test -x /usr/sbin/mosquitto || \
-	if [ -n "$(ROOT)" ]; then apt-get -qq update && apt-get -qq install -y --no-install-recommends mosquitto openssl >/dev/null; \
+	if [ -n "$(ROOT)" ]; then apt-get -qq update && apt-get -qq install -y --no-install-recommends mosquitto openssl >/dev/null 2>&1; \
 	else echo "tests with Mosquitto will skip: run 'sudo apt-get install mosquitto' to have them"; fi
 	@touch $@
 
