@@ -73,6 +73,9 @@ class Report:
     profiles: tuple[str, ...]
     vouchings: tuple[Vouching, ...]
     rotations: tuple[tuple[str, str], ...]
+    note: str
+    continues: int | None
+    unlinked: int | None
 
     @property
     def findings(self) -> tuple[str, ...]:
@@ -143,6 +146,14 @@ class Report:
             f"losses       {losses or 'none'}",
             f"gaps         {'; '.join(self.gaps) or 'none'}",
             f"clock        {clock or 'none'} (batches); {self.boots} boots",
+            *(
+                f"pinned       the head of {size} entries, {how}"
+                for size, how in (
+                    (self.continues, "which this one continues"),
+                    (self.unlinked, "which an excerpt cannot be shown to continue"),
+                )
+                if size is not None
+            ),
             *(f"note         {finding}" for finding in self.findings),
         ]
 

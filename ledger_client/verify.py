@@ -16,6 +16,7 @@ from ledger_client import (
     disclosure,
     genesis,
     merkle,
+    pins,
     receipts,
     record,
     statements,
@@ -51,7 +52,9 @@ def verify_record(data: bytes, anchors: Anchors = NOBODY) -> Report:
         raise ProofError("the verifier key of the record is not the one in the genesis")
     head = _open_note(parts.note, first)
     signed_s = _verify_receipts(parts, audit, head)
-    return audit.report(head, signed_s, shown=len(parts.lines), disclosed=audit.disclosed)
+    return audit.report(
+        head, parts.note, signed_s, shown=len(parts.lines), disclosed=audit.disclosed
+    )
 
 
 def verify_log(log: "LogReader", anchors: Anchors = NOBODY) -> Report:
@@ -90,9 +93,8 @@ def verify_log(log: "LogReader", anchors: Anchors = NOBODY) -> Report:
                 raise ProofError(f"the stored chain of {issuer.short_id} ends elsewhere")
             if log.successor(issuer) != audit.trust.followed.get(issuer):
                 raise ProofError(f"the stored successor of {issuer.short_id} is another")
-    return audit.report(
-        Checkpoint(first.name, head.size, head.root), head.issued_s, shown=head.size, disclosed=None
-    )
+    checkpoint = Checkpoint(first.name, head.size, head.root)
+    return audit.report(checkpoint, head.note, head.issued_s, shown=head.size, disclosed=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,12 +200,17 @@ class Audit:
             yield issuer, tip.sequence, tip.digest
 
     def report(
-        self, head: Checkpoint, signed_s: int, *, shown: int, disclosed: int | None
+        self, head: Checkpoint, note: str, signed_s: int, *, shown: int, disclosed: int | None
     ) -> Report:
         """The sum of it, under a head whose signatures were checked."""
         every = [batch for chain in self._batches.values() for batch in chain]
         root_of = self._root_of if head.size == len(self.hashes) else None
         log_key = self.genesis.receipt_key
+        pin = self.trust.anchors.pins.get(self.genesis.name)
+        linked = pin is not None and pins.follow(
+            pin, self.genesis.name, head, self.genesis.verifier.vkey, root_of
+        )
+        pinned = None if pin is None else pin.checkpoint.size
         provenance: Counter[int] = Counter()
         losses: Counter[str] = Counter()
         for batch in every:
@@ -242,6 +249,9 @@ class Audit:
             profiles=tuple(sorted({name for batch in every for name in batch.profiles})),
             vouchings=self.trust.judge(log_key, signed_s, head.size, root_of),
             rotations=tuple((old.did, new.did) for old, new in self.trust.followed.items()),
+            note=note,
+            continues=pinned if linked else None,
+            unlinked=None if linked else pinned,
         )
 
 
