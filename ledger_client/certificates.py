@@ -163,8 +163,8 @@ def parse(token: bytes) -> Certificate:
         holder,
         not_before_s,
         shapes.integer(claims[_EXP], "expiry", not_before_s + 1),
-        _scope(claims[_SCOPE]),
-        _limits(claims[_LIMITS]),
+        parse_scope(claims[_SCOPE]),
+        parse_limits(claims[_LIMITS]),
     )
     issued_s = shapes.integer(claims[_IAT], "issued at")
     handle = shapes.octets(claims[_CTI], "cti", HANDLE_BYTES)
@@ -234,14 +234,16 @@ def _safe(key: PublicKey) -> PublicKey:
     return PublicKey.enrol(key.raw)
 
 
-def _scope(value: object) -> tuple[str, ...]:
+def parse_scope(value: object) -> tuple[str, ...]:
+    """The words of a scope, in their order; raises EncodingError."""
     words = tuple(shapes.text(value, "scope").split(" "))
     if len(set(words)) != len(words) or not all(map(_WORD.fullmatch, words)):
         raise EncodingError("scope: expected different lower-case words with a space between")
     return words
 
 
-def _limits(value: object) -> Limits:
+def parse_limits(value: object) -> Limits:
+    """What `Limits.encode` encoded; raises EncodingError."""
     pairs = shapes.fields(value, "limits", frozenset({_DEPTH}), frozenset({_MOST, _PERIOD, _ASSET}))
     depth = shapes.integer(pairs[_DEPTH], "depth", 0, DEPTH_MAX)
     if _MOST not in pairs:

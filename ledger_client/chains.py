@@ -1,4 +1,4 @@
-"""The chains of batches on a log: where each issuer stands, and who carries on after whom.
+"""The chains of batches on a log, who carries on after whom, and where statements of trust are.
 
 Rows beside the log's own, written in the transaction that appends the statement. A batch must
 continue its issuer's chain; after a rotation the new key's chain begins where the old one's ended.
@@ -7,7 +7,7 @@ continue its issuer's chain; after a rotation the new key's chain begins where t
 import sqlite3
 from dataclasses import dataclass
 
-from ledger_client import batches
+from ledger_client import batches, trust
 from ledger_client.errors import LocalError
 from ledger_client.keys import PublicKey
 from ledger_client.statements import Statement
@@ -23,6 +23,10 @@ ROTATIONS = """
 CREATE TABLE log_rotations (
     old BLOB PRIMARY KEY, new BLOB NOT NULL UNIQUE,
     position INTEGER NOT NULL REFERENCES log_entries) STRICT, WITHOUT ROWID
+"""
+TRUST = """
+CREATE TABLE log_trust (
+    position INTEGER PRIMARY KEY REFERENCES log_entries, kind TEXT NOT NULL) STRICT
 """
 
 
@@ -51,7 +55,30 @@ def successor(connection: sqlite3.Connection, issuer: PublicKey) -> PublicKey | 
     return PublicKey(row[0]) if row else None
 
 
-def extend(connection: sqlite3.Connection, index: int, statement: Statement) -> None:
+def trust_positions(connection: sqlite3.Connection) -> list[int]:
+    """Where the certificates, revocations and rotations stand, in log order."""
+    rows = connection.execute("SELECT position FROM log_trust ORDER BY position")
+    return [int(position) for (position,) in rows]
+
+
+def add(connection: sqlite3.Connection, index: int, statement: Statement) -> None:
+    """Note the statement at `index`, if chains or trust depend on its kind.
+
+    Raises:
+        LocalError: it does not fit what is on the log.
+        RemoteError: a certificate, revocation or rotation that breaks a rule.
+    """
+    match statement.kind:
+        case "batch":
+            _extend(connection, index, statement)
+        case trust.CERTIFICATE | trust.REVOCATION | trust.ROTATION:
+            trust.check(statement)
+            connection.execute("INSERT INTO log_trust VALUES (?, ?)", (index, statement.kind))
+    if statement.kind == trust.ROTATION:
+        _hand_over(connection, index, trust.rotated(statement))
+
+
+def _extend(connection: sqlite3.Connection, index: int, statement: Statement) -> None:
     """Note the batch at `index`; raises LocalError when it does not continue its issuer's chain."""
     issuer, batch = statement.issuer, batches.decode(statement.payload)
     if (follower := successor(connection, issuer)) is not None:
@@ -65,7 +92,7 @@ def extend(connection: sqlite3.Connection, index: int, statement: Statement) -> 
     _note(connection, issuer, Tip(batch.sequence, statement.digest), index)
 
 
-def hand_over(connection: sqlite3.Connection, index: int, rotation: Rotation) -> None:
+def _hand_over(connection: sqlite3.Connection, index: int, rotation: Rotation) -> None:
     """Note the rotation at `index`: the new key's chain begins where the old one's ends.
 
     Raises:
