@@ -8,13 +8,14 @@ from types import TracebackType
 from typing import Self
 
 from firmware_bridge.neighbourhood import payloads
-from firmware_bridge.neighbourhood.behaviour import TYRES, Car, Runner
+from firmware_bridge.neighbourhood.behaviour import TYRES, Car, Drift, Runner
 from firmware_bridge.neighbourhood.ecu import Ecu
 from firmware_bridge.neighbourhood.things import Peripheral, Uart, repeat
 from firmware_bridge.radio import Clock
 from firmware_bridge.radio.virtual.air import Air
 
 STEP_S = 0.25
+SIGNAL_DBM = (-82.0, -48.0)
 COUNTER_EPOCH_MS = 1_577_836_800_000  # 2020: quarters of a second since then fit in 32 bits to 2054
 TYRE_COMPANY = 0x0100
 
@@ -51,6 +52,10 @@ class Neighbourhood:
         self.runner = Runner(random.Random(dice.random()))  # noqa: S311  # same
         self.car = Car(random.Random(dice.random()), delivered_j=meter_j)  # noqa: S311  # same
         self._keys = {alias: dice.randbytes(16) for alias in ("battery-12v", "charger")}
+        self._signals = {
+            thing.address: (dice.uniform(*SIGNAL_DBM), Drift(dice, 6.0, 40.0))
+            for thing in self.things
+        }
         self._counters: dict[str, int] = {}
         self._tasks = asyncio.TaskGroup()
         self._running: list[asyncio.Task[None]] = []
@@ -106,6 +111,9 @@ class Neighbourhood:
     async def _live(self) -> None:
         self.runner.advance(STEP_S)
         self.car.advance(STEP_S)
+        now_s = self._clock().boottime_ms / 1000
+        for address, (middle, drift) in self._signals.items():
+            self._air.rssi_dbm[address] = round(middle + drift.at(now_s))
 
     async def _shoe(self, alias: str, *, left: bool) -> None:
         shoe = Peripheral(self._air, alias, self._at[alias], service=0x1814, stream=0x2A53)

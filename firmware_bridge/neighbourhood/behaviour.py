@@ -15,7 +15,7 @@ TYRES = {
 }
 
 
-class _Drift:
+class Drift:
     """A slow wander around zero, at most about `amplitude`: three sines of unrelated periods."""
 
     def __init__(self, dice: random.Random, amplitude: float, period_s: float) -> None:
@@ -40,8 +40,8 @@ class Runner:
 
     def __init__(self, dice: random.Random) -> None:
         self._dice = dice
-        self._pace = _Drift(dice, 0.7, 150)
-        self._meal = _Drift(dice, 6, 1_800)
+        self._pace = Drift(dice, 0.7, 150)
+        self._meal = Drift(dice, 6, 1_800)
         self.time_s = 0.0
         self.speed_m_s = 2.9
         self.heart_rate_per_min = 128.0
@@ -121,7 +121,7 @@ class Car:
     AMBIENT_CEL = 17.0
 
     def __post_init__(self) -> None:
-        self._traffic = _Drift(self.dice, 9, 70)
+        self._traffic = Drift(self.dice, 9, 70)
         self.tyres = [
             Tyre(31 + self.dice.uniform(-2, 2), 232_000 + self.dice.uniform(-3_000, 3_000))
             for _ in TYRES
