@@ -29,6 +29,7 @@ class Drift:
         ]
 
     def at(self, time_s: float) -> float:
+        """Where it is after `time_s` seconds."""
         return sum(size * math.sin(rate * time_s + phase) for size, rate, phase in self._waves)
 
 
