@@ -164,7 +164,7 @@ class Market:
         self.blamed: Counter[str] = Counter()
         self.onlooker = Onlooker()
         self.accounts = (
-            SellerAccount("readings", "brand", "runner", stores.till, self._runner.public),
+            SellerAccount("batches of readings", "brand", "runner", stores.till, self._runner.public),
             SellerAccount(
                 "0.01 kWh", "car", "charger", self._tills["charger"], self._charger.public
             ),

@@ -66,7 +66,9 @@ QUANTITIES: dict[str, Quantity] = {
     "throttle_position": Quantity("/", vss="Vehicle.OBD.ThrottlePosition"),
     "engine_load": Quantity("/", vss="Vehicle.OBD.EngineLoad"),
     "fuel_level": Quantity("/", vss="Vehicle.OBD.FuelLevel"),
-    "state_of_charge": Quantity("/", vss="Vehicle.Powertrain.TractionBattery.StateOfCharge.Current"),
+    "state_of_charge": Quantity(
+        "/", vss="Vehicle.Powertrain.TractionBattery.StateOfCharge.Current"
+    ),
     "state_of_health": Quantity("/", vss="Vehicle.Powertrain.TractionBattery.StateOfHealth"),
     "mass_air_flow": Quantity("kg/s", vss="Vehicle.OBD.MAF"),
     "odometer": Quantity("m", vss="Vehicle.TraveledDistance"),
