@@ -164,9 +164,11 @@ class Market:
         self.blamed: Counter[str] = Counter()
         self.onlooker = Onlooker()
         self.accounts = (
-            SellerAccount("batches of readings", "brand", "runner", stores.till, self._runner.public),
             SellerAccount(
-                "0.01 kWh", "car", "charger", self._tills["charger"], self._charger.public
+                "batches of readings", "brand", "runner", stores.till, self._runner.public
+            ),
+            SellerAccount(
+                "units of 0.01 kWh", "car", "charger", self._tills["charger"], self._charger.public
             ),
         )
 
