@@ -78,7 +78,7 @@ def verify_log(log: "LogReader", anchors: Anchors = NOBODY) -> Report:
         if head.size != len(audit.hashes):
             raise ProofError(f"{len(audit.hashes)} entries, the last head has {head.size}")
         for signed in log.heads():
-            root = merkle.root_of(signed.size, nodes)
+            root = _root_of(signed.size, nodes)
             with _within(f"head of {signed.size} entries"):
                 issued_s = receipts.verify_head(
                     first.receipt_key, signed.receipt, first.name, signed.size, root
@@ -253,6 +253,12 @@ class Audit:
             continues=pinned if linked else None,
             unlinked=None if linked else pinned,
         )
+
+
+def _root_of(size: int, nodes: merkle.Nodes) -> bytes:
+    if size < 1:
+        raise ProofError(f"a head of {size} entries: the first one has 1")
+    return merkle.root_of(size, nodes)
 
 
 def _verify_nodes(log: "LogReader", size: int, nodes: merkle.Nodes) -> None:
