@@ -26,11 +26,12 @@ def export_home(path: Path) -> bytes:
         raise HomeError(f"{path}: expected the home folder of a gateway, there is no ledger.db")
     with closing(open_database(home.ledger_db, create=False)) as ledger:
         vault = home.vault(Registry(ledger).subjects())
-        with closing(_journal(home)) as journal:
+        with closing(open_journal(home)) as journal:
             return record.build(LogReader(ledger), disclosing(journal, vault))
 
 
-def _journal(home: Home) -> Journal:
+def open_journal(home: Home) -> Journal:
+    """The readings of a home that is there already."""
     return Journal.open(home.journal_db, JOURNAL_BYTES_MAX, create=False)
 
 

@@ -9,7 +9,7 @@ from typing import NoReturn
 import typer
 
 from agent.broker import BrokerError
-from agent.cli import bench, decode, demo, doctor, record, run, scan, status
+from agent.cli import bench, decode, demo, doctor, history, privacy, record, run, scan, status
 from agent.config import ConfigError
 from agent.home import HomeError
 from agent.journal import JournalError
@@ -41,6 +41,9 @@ app.command("doctor")(doctor.doctor)
 app.command("decode")(decode.command)
 app.command("export")(record.export)
 app.command("verify")(record.verify)
+app.command("disclose")(privacy.disclose)
+app.command("erase")(privacy.erase)
+app.command("history")(history.command)
 app.add_typer(bench.app, name="bench")
 
 
