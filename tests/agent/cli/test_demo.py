@@ -1,0 +1,143 @@
+"""The whole loop as a newcomer sees it: real bytes, real log, real broker, real money of play."""
+
+import json
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from agent.cli import app, demo
+from ledger_client.log import open_database
+from ledger_client.record import parse as parse_record
+
+MILEPOST = Path(sys.executable).with_name("milepost")
+
+
+def milepost(*words: str | Path, status: int = 0) -> str:
+    """What the installed command prints on standard output."""
+    done = subprocess.run(
+        [MILEPOST, *words], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == status, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo") / "home"
+
+
+@pytest.fixture(scope="module")
+def summary(home: Path) -> dict[str, Any]:
+    said = milepost("demo", "--seconds", "8", "--json", "--home", home)
+    found: dict[str, Any] = json.loads(said)
+    return found
+
+
+def test_the_demo_proves_pays_and_loses_nothing(summary: dict[str, Any]) -> None:
+    assert summary["readings"] > 50
+    assert summary["batches"] == summary["receipts_verified"] >= 2
+    assert summary["lost"] == 0
+    assert summary["items_paid"] >= 2
+    assert summary["items_unpaid"] == 0
+    assert summary["settled_minor_units"] > 0
+    assert summary["published"] > 0
+    assert Path(summary["record"]).is_file()
+
+
+def test_anybody_can_check_the_record_in_an_empty_folder(
+    summary: dict[str, Any], tmp_path: Path
+) -> None:
+    alone = tmp_path / "record.cbor"
+    alone.write_bytes(Path(summary["record"]).read_bytes())
+
+    said = json.loads(milepost("verify", alone, "--json"))
+
+    assert said["verified"] is True
+    assert said["demo"] is True
+    assert "everything holds" in milepost("verify", alone)
+
+
+def test_the_home_holds_together_and_its_money_sums_to_zero(
+    summary: dict[str, Any], home: Path
+) -> None:
+    said = json.loads(milepost("verify", home, "--json"))
+
+    assert said["verified"] is True
+    assert said["journal"]["receipted"] == summary["batches"]
+    assert said["money"]["sum"] == 0
+    assert said["money"]["items"] >= 2 * summary["items_paid"]  # each end writes its own lines
+
+
+def test_a_flipped_byte_of_the_record_is_one_line_and_a_failure(
+    summary: dict[str, Any], tmp_path: Path
+) -> None:
+    data = bytearray(Path(summary["record"]).read_bytes())
+    data[len(data) // 2] ^= 1
+    spoilt = tmp_path / "spoilt.cbor"
+    spoilt.write_bytes(data)
+
+    said = json.loads(milepost("verify", spoilt, "--json", status=1))
+
+    assert said["verified"] is False
+    assert said["error"]
+
+
+def test_an_exported_record_is_the_one_that_verifies(
+    summary: dict[str, Any], home: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.cbor"
+
+    said = json.loads(milepost("export", "--home", home, "--out", out, "--json"))
+
+    assert said["bytes"] == out.stat().st_size
+    assert said["disclosed"] == summary["readings"]
+    assert "readings" in milepost("export", "--home", home, "--out", out)
+
+
+# -- inside of this process, for what the terminal shows
+
+
+def run(*words: str) -> Result:
+    return CliRunner().invoke(app, list(words), catch_exceptions=False)
+
+
+def test_a_second_run_on_a_home_goes_on_where_the_first_one_ended(
+    summary: dict[str, Any], home: Path, tmp_path: Path
+) -> None:
+    picture = tmp_path / "demo.svg"
+    size = summary["log_size"]
+
+    done = run("demo", "--seconds", "6", "--home", str(home), "--picture", str(picture))
+
+    assert done.exit_code == 0
+    assert "0 lost" in done.output
+    assert f"milepost verify {home}" in done.output
+    assert "readings," in done.output
+    assert "milepost" in picture.read_text(encoding="utf-8")
+    with closing(open_database(home / "ledger.db")) as ledger:
+        grown = ledger.execute("SELECT max(size) FROM log_heads").fetchone()[0]
+    assert grown > size
+    assert parse_record((home / "record.cbor").read_bytes()).lines[-1].receipt is not None
+    verified = run("verify", str(home))
+    assert "everything holds" in verified.output
+
+
+def test_the_demo_is_a_configuration_like_any_other(tmp_path: Path) -> None:
+    config = demo.demo_config(tmp_path / "home")
+
+    assert config.gateway.demo
+    assert config.broker.url == "embedded"
+
+
+def test_the_demo_on_another_broker_names_the_certificates_of_its_gateway(tmp_path: Path) -> None:
+    config = demo.demo_config(tmp_path / "home", 0, "mqtts://127.0.0.1:8883", tmp_path)
+
+    gateway = Path(config.broker.cert_file).stem
+    assert config.broker.url == "mqtts://127.0.0.1:8883"
+    assert Path(config.broker.key_file) == tmp_path / f"{gateway}.key"
+    assert len(gateway) == 16
