@@ -84,13 +84,14 @@ async def _bluez(config: Config, components: Sequence[Component]) -> Radio:
 def _replay(config: Config) -> Radio:
     from firmware_bridge.radio.replay import Replay  # noqa: PLC0415  # only where it is chosen
 
-    if not config.radio.replay_file:
+    file = config.radio.replay_file
+    if not Path(file).is_file():
         raise ConfigError(
             'radio.replay_file: expected the file of a recording with radio.kind = "replay",'
-            " got nothing"
+            f" got {file!r}, which is none; paths start where milepost was started"
         )
     return Replay(
-        Path(config.radio.replay_file),
+        Path(file),
         gateway.clock,
         as_fast_as_possible=config.radio.replay_as_fast_as_possible,
     )

@@ -43,8 +43,11 @@ async def test_where_an_adapter_answers_bluez_is_taken(
         assert scene.hood is None
 
 
-async def test_a_recording_is_played_for_the_components_of_the_file(tmp_path: Path) -> None:
+async def test_a_recording_is_played_for_the_components_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     replay = read(CONFIGS / "replay.toml")
+    monkeypatch.chdir(CONFIGS.parent)
 
     async with listening(replay) as scene:
         assert scene.ears.radio.kind == "replay"
@@ -89,7 +92,7 @@ async def test_a_bind_key_that_others_may_read_is_refused(tmp_path: Path) -> Non
     settings = parse(
         {
             "gateway": {"home": str(tmp_path)},
-            "radio": {"kind": "replay", "replay_file": "x"},
+            "radio": {"kind": "replay", "replay_file": str(CONFIGS / "replay.jsonl")},
             "components": [table],
         }
     )
