@@ -1,6 +1,7 @@
 """The home folder: one process at a time, its keys, and the keys of the subjects it serves.
 
-A folder holds ledger.db, journal.db, keys/ and broker/. Keys are made here and never leave.
+A folder holds ledger.db and head (its newest checkpoint), journal.db, keys/ and broker/. Keys are
+made here and never leave.
 """
 
 import fcntl
@@ -37,6 +38,7 @@ class Home:
         self.path = path
         self.ledger_db = path / "ledger.db"
         self.journal_db = path / "journal.db"
+        self.mark = path / "head"
         self.broker = path / "broker"
         self.broker_users = path / "broker" / "users"
         self.socket = path / "status.sock"

@@ -16,9 +16,11 @@ from agent.journal import Journal, Losses
 from agent.registry import Registered, Registry
 from agent.till import Till
 from firmware_bridge.radio import Stamp
+from ledger_client.checkpoints import Verifier
 from ledger_client.errors import StoreError
 from ledger_client.keys import PublicKey, SigningKey
 from ledger_client.log import Log, open_database
+from ledger_client.watermark import Watermark
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Stores:
     home: Home
     connection: sqlite3.Connection
     log: Log
+    mark: Watermark
     registry: Registry
     till: Till
     journal: Journal
@@ -78,6 +81,7 @@ def open_stores(wanted: Wanted, now: Stamp) -> Stores:
 def _open(wanted: Wanted, home: Home, now: Stamp, opened: ExitStack) -> Stores:
     signer, receipt_key, note_key = (home.own_key(name) for name in ("gateway", "log", "note"))
     connection = opened.enter_context(closing(open_database(home.ledger_db)))
+    mark = Watermark(home.mark, Verifier(wanted.log_name, note_key.public))
     log = Log.open(
         connection,
         name=wanted.log_name,
@@ -85,6 +89,7 @@ def _open(wanted: Wanted, home: Home, now: Stamp, opened: ExitStack) -> Stores:
         note_key=note_key,
         demo=wanted.demo,
         now_s=now.wall_ms // 1000,
+        mark=mark,
     )
     registry = Registry(connection)
     registry.create()
@@ -103,6 +108,7 @@ def _open(wanted: Wanted, home: Home, now: Stamp, opened: ExitStack) -> Stores:
         home=home,
         connection=connection,
         log=log,
+        mark=mark,
         registry=registry,
         till=Till.open(connection),
         journal=journal,

@@ -50,7 +50,7 @@ class Verifier:
     def vkey(self) -> str:
         """The verifier key as text: `<name>+<id>+<base64 kind || key>`."""
         packed = bytes((self.kind,)) + self.public.raw
-        return f"{self.name}+{self.key_id.hex()}+{_base64(packed)}"
+        return f"{self.name}+{self.key_id.hex()}+{to_base64(packed)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Checkpoint:
     @property
     def text(self) -> str:
         """The lines that are signed."""
-        lines = (self.origin, str(self.size), _base64(self.root), *self.more)
+        lines = (self.origin, str(self.size), to_base64(self.root), *self.more)
         return "".join(f"{line}\n" for line in lines)
 
 
@@ -76,7 +76,7 @@ def parse_vkey(text: str) -> Verifier:
         EncodingError: not the one spelling of an Ed25519 or cosignature key.
     """
     name, _, rest = text.partition("+")
-    packed = _unbase64(rest.partition("+")[2], "verifier key")
+    packed = from_base64(rest.partition("+")[2], "verifier key")
     if len(packed) != 33 or packed[0] not in {ED25519, COSIGNATURE} or not _is_name(name):  # noqa: PLR2004  # kind and key
         raise EncodingError("verifier key: expected <name>+<id>+<kind and 32 bytes of key>")
     verifier = Verifier(name, PublicKey(packed[1:]), packed[0])
@@ -91,7 +91,7 @@ def sign(key: SigningKey, checkpoint: Checkpoint) -> str:
         raise LocalError(f"cannot write a checkpoint of origin {checkpoint.origin!a}")
     verifier = Verifier(checkpoint.origin, key.public)
     packed = verifier.key_id + key.sign(checkpoint.text.encode())
-    return f"{checkpoint.text}\n{_DASH}{verifier.name} {_base64(packed)}\n"
+    return f"{checkpoint.text}\n{_DASH}{verifier.name} {to_base64(packed)}\n"
 
 
 def cosign(key: SigningKey, name: str, note: str, seen_s: int) -> str:
@@ -100,7 +100,7 @@ def cosign(key: SigningKey, name: str, note: str, seen_s: int) -> str:
     verifier = Verifier(name, key.public, COSIGNATURE)
     time = seen_s.to_bytes(_TIME_BYTES, "big")
     packed = verifier.key_id + time + key.sign(_cosigned(text, seen_s))
-    return f"{note}{_DASH}{name} {_base64(packed)}\n"
+    return f"{note}{_DASH}{name} {to_base64(packed)}\n"
 
 
 def open_note(note: str, verifiers: Sequence[Verifier]) -> tuple[str, tuple[str, ...]]:
@@ -153,7 +153,7 @@ def parse(text: str) -> Checkpoint:
     origin, size, root, *more = lines
     if not size.isascii() or not size.isdigit() or len(size) > 19:  # noqa: PLR2004  # digits of 2^63
         raise EncodingError(f"checkpoint: expected a size in decimal, got {size[:24]!a}")
-    packed = _unbase64(root, "root")
+    packed = from_base64(root, "root")
     if not 1 <= len(packed) <= _ROOT_BYTES_MAX:
         raise EncodingError(f"checkpoint: a root has 1 to 64 bytes, got {len(packed)}")
     checkpoint = Checkpoint(origin, int(size), packed, tuple(more))
@@ -181,7 +181,7 @@ def _split(note: str) -> tuple[str, list[tuple[str, bytes]]]:
 
 def _signature(line: str) -> tuple[str, bytes]:
     name, _, packed = line.removeprefix(_DASH).partition(" ")
-    data = _unbase64(packed, "signature")
+    data = from_base64(packed, "signature")
     if not line.startswith(_DASH) or not _is_name(name) or len(data) <= _ID_BYTES:
         raise EncodingError(f"note: not a signature line: {line[:80]!a}")
     return name, data
@@ -205,16 +205,23 @@ def _is_name(name: str) -> bool:
     return bool(name) and name.isprintable() and "+" not in name and " " not in name
 
 
-def _base64(data: bytes) -> str:
+def to_base64(data: bytes) -> str:
+    """Standard base64 with padding, as all C2SP formats have it."""
     return base64.b64encode(data).decode()
 
 
-def _unbase64(text: str, what: str) -> bytes:
-    """Strict: the padding bits and characters too are those that we would print."""
+def from_base64(text: str, what: str, length: int | None = None) -> bytes:
+    """Strict: the padding bits and characters too are those that we would print.
+
+    Raises:
+        EncodingError: other text, or not `length` bytes.
+    """
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
         raise EncodingError(f"{what}: not base64") from error
-    if _base64(data) != text:
+    if to_base64(data) != text:
         raise EncodingError(f"{what}: not the only base64 of these bytes")
+    if length is not None and len(data) != length:
+        raise EncodingError(f"{what}: expected {length} bytes, got {len(data)}")
     return data

@@ -15,13 +15,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
 
 from ledger_client import chains, checkpoints, genesis, merkle, receipts, statements
 from ledger_client.chains import Tip
 from ledger_client.errors import LocalError, StoreError
 from ledger_client.keys import PublicKey, SigningKey
 from ledger_client.statements import Statement
+from ledger_client.watermark import Watermark
 
 BUSY_TIMEOUT_MS = 5_000
 BATCH = "batch"
@@ -54,6 +55,7 @@ def _append_only(*tables: str) -> Iterator[str]:
 _VERSIONS = (
     (*_SCHEMA.split(";"), chains.TIPS, *_append_only(*_TABLES)),
     (chains.ROTATIONS, chains.TRUST, *_append_only("log_rotations", "log_trust")),
+    ("CREATE INDEX log_leaves ON log_nodes (hash) WHERE level = 0",),
 )
 
 
@@ -166,7 +168,8 @@ class LogReader:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._nodes: merkle.Nodes = partial(_node, connection)
+        self.nodes: merkle.Nodes = partial(_node, connection)
+        """The stored hashes of complete subtrees."""
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -199,30 +202,40 @@ class LogReader:
 
     def find(self, identity: bytes) -> int | None:
         """Where the entry of that identity stands, if it is logged."""
-        row = self._connection.execute(
-            "SELECT position FROM log_entries WHERE identity = ?", (identity,)
-        ).fetchone()
-        return None if row is None else int(row[0])
+        query = "SELECT position FROM log_entries WHERE identity = ?"
+        return cast("int | None", self._value(query, identity))
+
+    def find_digest(self, digest: bytes) -> int | None:
+        """Where the statement of that digest stands first, if it is logged."""
+        query = "SELECT min(position) FROM log_nodes WHERE level = 0 AND hash = ?"
+        return cast("int | None", self._value(query, merkle.leaf_hash(digest)))
+
+    def root_at(self, size: int) -> bytes | None:
+        """The root of the head of `size` entries, if this log signed one."""
+        query = "SELECT root FROM log_heads WHERE size = ?"
+        return cast("bytes | None", self._value(query, size))
+
+    def _value(self, query: str, key: bytes | int) -> object:
+        row = self._connection.execute(query, (key,)).fetchone()
+        return None if row is None else row[0]
 
     def statement(self, index: int) -> bytes:
         """The statement at `index`, without receipts."""
-        row = self._connection.execute(
-            "SELECT statement FROM log_entries WHERE position = ?", (index,)
-        ).fetchone()
-        if row is None:
+        found = self._value("SELECT statement FROM log_entries WHERE position = ?", index)
+        if found is None:
             raise LocalError(f"the log has no entry {index}")
-        return bytes(row[0])
+        return cast("bytes", found)
 
     def receipt(self, index: int) -> bytes:
         """The inclusion receipt of the entry at `index` under the newest head."""
         head = self.head
-        path = merkle.inclusion_proof(index, head.size, self._nodes)
+        path = merkle.inclusion_proof(index, head.size, self.nodes)
         return receipts.inclusion(head.receipt, head.size, index, path)
 
     def consistency(self, old: int) -> bytes:
         """The receipt that the newest head continues the one of `old` leaves, fewer."""
         head = self.head
-        path = merkle.consistency_proof(old, head.size, self._nodes)
+        path = merkle.consistency_proof(old, head.size, self.nodes)
         return receipts.consistency(head.receipt, old, head.size, path)
 
     def entries(self, start: int = 0) -> Iterator[Entry]:
@@ -268,14 +281,17 @@ class Log(LogReader):
         name: str,
         receipt_key: SigningKey,
         note_key: SigningKey,
+        mark: Watermark | None = None,
     ) -> None:
         super().__init__(connection)
         self.name = name
+        self._mark = mark
+        self._marked = 0
         self._receipt_key = receipt_key
         self._note_key = note_key
 
     @classmethod
-    def open(
+    def open(  # noqa: PLR0913  # what a log is, and its mark
         cls,
         connection: sqlite3.Connection,
         *,
@@ -284,20 +300,35 @@ class Log(LogReader):
         note_key: SigningKey,
         demo: bool,
         now_s: int,
+        mark: Watermark | None = None,
     ) -> Self:
         """The log in `connection`, begun at Unix time `now_s` if there is none yet.
 
+        With a `mark` every head is marked before it is shown to anybody.
+
         Raises:
-            StoreError: what is stored contradicts its last head, or is a log of other keys.
+            StoreError: what is stored contradicts its last head or the mark, or is a log of other
+                keys.
         """
         migrate(connection, "log", _VERSIONS)
-        log = cls(connection, name, receipt_key, note_key)
+        log = cls(connection, name, receipt_key, note_key, mark)
+        if mark:
+            mark.check(log.root_at)
         with transaction(connection):
             if connection.execute("SELECT 1 FROM log_heads").fetchone() is None:
                 first = genesis.sign(receipt_key, note_key.public, name, now_s, demo=demo)
                 log.append([(_GENESIS_IDENTITY, first)], now_s)
         log._check(demo=demo)
         return log
+
+    @property
+    def head(self) -> Head:
+        """The newest head; marked, once it is committed."""
+        head = super().head
+        if self._mark and head.size != self._marked and not self._connection.in_transaction:
+            self._mark.write(head.note)
+            self._marked = head.size
+        return head
 
     def append(self, entries: Sequence[tuple[bytes, bytes]], issued_s: int) -> Head:
         """Log (identity, statement) pairs, at least one, and sign one head over all of them.
@@ -314,7 +345,7 @@ class Log(LogReader):
             for index, (identity, data) in enumerate(entries, start=size):
                 self._insert(index, identity, statements.verify(data))
             size += len(entries)
-            root = merkle.root_of(size, self._nodes)
+            root = merkle.root_of(size, self.nodes)
             signed = receipts.sign_head(self._receipt_key, self.name, size, root, issued_s)
             note = checkpoints.sign(self._note_key, checkpoints.Checkpoint(self.name, size, root))
             head = Head(size, root, issued_s, signed, note)
@@ -322,7 +353,7 @@ class Log(LogReader):
                 "INSERT INTO log_heads VALUES (?, ?, ?, ?, ?)",
                 (head.size, head.root, head.issued_s, head.receipt, head.note),
             )
-        return head
+        return head if self._connection.in_transaction else self.head
 
     def _size(self) -> int:
         row = self._connection.execute("SELECT max(position) FROM log_entries").fetchone()
@@ -338,13 +369,13 @@ class Log(LogReader):
         chains.add(self._connection, index, statement)
         leaf = merkle.leaf_hash(statement.digest)
         self._connection.executemany(
-            "INSERT INTO log_nodes VALUES (?, ?, ?)", merkle.completed(index, leaf, self._nodes)
+            "INSERT INTO log_nodes VALUES (?, ?, ?)", merkle.completed(index, leaf, self.nodes)
         )
 
     def _check(self, *, demo: bool) -> None:
         """The last head agrees with what is stored, and the log is the one that was meant."""
         head = self.head
-        if self._size() != head.size or merkle.root_of(head.size, self._nodes) != head.root:
+        if self._size() != head.size or merkle.root_of(head.size, self.nodes) != head.root:
             raise StoreError(
                 f"the log contradicts its last head of {head.size} entries; nothing is signed "
                 "until a copy is restored"

@@ -153,7 +153,7 @@ def test_a_wrong_signature_of_a_known_key_is_refused() -> None:
     moved = CHECKPOINT.text + other[len(CHECKPOINT.text) + 1 :]
     short = checkpoints.cosign(WITNESS, "w", NOTE, 5).replace(
         checkpoints.cosign(WITNESS, "w", NOTE, 5).splitlines()[-1],
-        "\u2014 w " + checkpoints._base64(witness.key_id + bytes(64)),
+        "\u2014 w " + checkpoints.to_base64(witness.key_id + bytes(64)),
     )
 
     with pytest.raises(SignatureError):
@@ -175,7 +175,7 @@ def test_a_log_checkpoint_has_its_own_origin_and_a_whole_root() -> None:
 
 def test_a_name_that_signs_another_origin_is_refused() -> None:
     text = Checkpoint("other", 9, b"r" * 32).text
-    packed = checkpoints._base64(VERIFIER.key_id + LOG.sign(text.encode()))
+    packed = checkpoints.to_base64(VERIFIER.key_id + LOG.sign(text.encode()))
 
     with pytest.raises(SignatureError, match="signed by"):
         checkpoints.open_checkpoint(f"{text}\n\u2014 {NAME} {packed}\n", VERIFIER)
