@@ -1,5 +1,6 @@
 """`milepost run` as a process: how it starts, ends and fails."""
 
+import logging
 import re
 import resource
 import signal
@@ -12,9 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from agent.audit import verify_home
+from agent.cli import app
 from agent.cli.run import OneLine
+from firmware_bridge.errors import RadioUnavailableError
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 MEMORY_KIB_MAX = 80 * 1024
@@ -188,11 +192,22 @@ def test_a_full_disk_is_one_line_and_loses_nothing_that_was_committed(
 
 
 def test_a_log_record_is_one_line_of_printable_text() -> None:
-    import logging  # noqa: PLC0415  # only here
-
     record = logging.LogRecord("x", logging.INFO, "", 0, "a\nb\x1b[31m%s", ("c" * 2_000,), None)
 
     text = OneLine("%(message)s").format(record)
 
     assert text.startswith("a | b?[31mccc")
     assert len(text) == 1_000
+
+
+def test_the_command_reads_its_file_and_serves_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    level = logging.getLogger("asyncio").level
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={tmp_path}/no-bus")
+    config = written(tmp_path, ('kind = "replay"', 'kind = "auto"'))
+
+    result = CliRunner().invoke(app, ["run", "--config", str(config)])
+    logging.getLogger("asyncio").setLevel(level)
+
+    assert isinstance(result.exception, RadioUnavailableError)
