@@ -5,18 +5,13 @@ with a profile's name, or `line` for a line of `milepost decode`; options of lib
 It starts from the decode vectors. Anything but readings or `DecodeError` is a finding: it ends.
 """
 
-import argparse
-import importlib
 import json
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
-from typing import Any
 
-atheris: Any = importlib.import_module("atheris")  # in the fuzzing environment only
+import running
 
-with atheris.instrument_imports(include=["firmware_bridge", "agent.cli.decode"]):
+with running.atheris.instrument_imports(include=["firmware_bridge", "agent.cli.decode"]):
     from agent.cli import decode
     from firmware_bridge import profiles
     from firmware_bridge.errors import DecodeError
@@ -25,8 +20,6 @@ with atheris.instrument_imports(include=["firmware_bridge", "agent.cli.decode"])
     from firmware_bridge.profiles.profile import Profile
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "decode" / "examples.jsonl"
-LINE = "line"
-TARGETS = (*(profile.name for profile in profiles.BUILTIN), LINE)
 BYTES_MAX = 400
 KEY = bytes(16)
 ADDRESS = "54:48:E6:8F:80:A5"
@@ -78,41 +71,20 @@ def seeds(line: str) -> list[bytes]:
     return [json.dumps(given).encode(), *text, *(bytes.fromhex(one) for one in payloads if one)]
 
 
-def fuzz(target: str, options: list[str]) -> None:
-    """Never returns: libFuzzer ends the process, with 0 when nothing was found."""
-    arguments = [sys.argv[0], f"-max_len={BYTES_MAX}", "-verbosity=0", *options]
-    if target == LINE:
-        atheris.Setup(arguments, one_line)
-    else:
-        profile = profiles.by_name(target)
-        atheris.Setup(arguments, lambda data: one_profile(profile, data))
-    atheris.Fuzz()
+def target(profile: Profile) -> running.Target:
+    """What takes bytes for one profile."""
+    return lambda data: one_profile(profile, data)
 
 
-def main() -> int:
-    """Fuzz each target in a process of its own, because libFuzzer does not return."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("target", nargs="?", choices=TARGETS)
-    parser.add_argument("--all", action="store_true", help="every target, one after another")
-    parser.add_argument("--seconds", type=int, default=60, help="for each target")
-    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
-    chosen, options = parser.parse_known_args()
-    if bool(chosen.target) is chosen.all:
-        parser.error("want a target or --all")
-    if chosen.inside:
-        fuzz(chosen.target, options)
-    for target in TARGETS if chosen.all else (chosen.target,):
-        print(f"{target}: {chosen.seconds} s", flush=True)  # noqa: T201  # a script for people
-        with tempfile.TemporaryDirectory() as corpus:
-            for number, line in enumerate(VECTORS.read_text().splitlines()):
-                for part, seed in enumerate(seeds(line)):
-                    Path(corpus, f"{number}-{part}").write_bytes(seed)
-            limit = f"-max_total_time={chosen.seconds}"
-            run = [sys.executable, __file__, "--inside", target, limit, *options, corpus]
-            if status := subprocess.run(run, check=False).returncode:
-                return status
-    return 0
+TARGETS = {each.name: target(each) for each in profiles.BUILTIN} | {"line": one_line}
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(
+        running.main(
+            __file__,
+            TARGETS,
+            (seed for line in VECTORS.read_text().splitlines() for seed in seeds(line)),
+            BYTES_MAX,
+        )
+    )
