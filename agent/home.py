@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
+from agent import scrub
 from agent.claims import batch_key
 from ledger_client import cbor, shapes
 from ledger_client.cose import NONCE_BYTES, decrypt0, encrypt0
@@ -39,6 +40,7 @@ class Home:
         self.ledger_db = path / "ledger.db"
         self.journal_db = path / "journal.db"
         self.mark = path / "head"
+        self.pending = path / "pending"
         self.broker = path / "broker"
         self.broker_users = path / "broker" / "users"
         self.socket = path / "status.sock"
@@ -81,9 +83,21 @@ class Home:
         """Let another process have the home."""
         os.close(self._lock)
 
+    def key_path(self, name: str) -> Path:
+        """Where the signing key `name` lies, or would."""
+        return self.path / "keys" / f"{name}.key"
+
+    def key_names(self) -> list[str]:
+        """The signing keys that are here."""
+        return sorted(path.stem for path in (self.path / "keys").glob("*.key"))
+
+    def subject_key_count(self) -> int:
+        """How many subjects' keys are here."""
+        return sum(1 for _ in (self.path / "keys" / "subjects").glob("*.key"))
+
     def key(self, name: str) -> SigningKey:
         """The signing key `name`, made when it is asked for the first time."""
-        path = self.path / "keys" / f"{name}.key"
+        path = self.key_path(name)
         return read_key(path) if path.exists() else create_key(path)
 
     def own_key(self, name: str) -> SigningKey:
@@ -92,7 +106,7 @@ class Home:
         Raises:
             LocalError: it is gone; another in its place would contradict what was signed.
         """
-        path = self.path / "keys" / f"{name}.key"
+        path = self.key_path(name)
         if self.exists() and not path.exists():
             raise LocalError(
                 f"{path}: expected the key that signed for this home, it is gone;"
@@ -115,6 +129,18 @@ class Home:
         except ValueError as error:
             raise LocalError(f"{self.ledger_db}: the urn of a subject is damaged") from error
         return Vault({alias: read_secret(path) for alias, path in paths.items() if path.exists()})
+
+    def destroy_subject_key(self, urn: str) -> None:
+        """Overwrite and remove K_subject; one that is gone already is fine."""
+        scrub.destroy(self._subject_path(urn))
+
+    def retire_component_key(self, alias: str, short_id: str, *, keep: bool) -> None:
+        """Destroy a component's signing key, or keep it under its id, as it may be owed money."""
+        path = self.path / "keys" / f"component-{alias}.key"
+        if not keep:
+            scrub.destroy(path)
+        elif path.exists():
+            path.rename(path.with_name(f"retired-{short_id}.key"))
 
     def _subject_path(self, urn: str) -> Path:
         return self.path / "keys" / "subjects" / f"{uuid.UUID(urn)}.key"

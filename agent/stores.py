@@ -10,7 +10,8 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.clock import kernel_boot_id
+from agent import keyring
+from agent.clock import kernel_boot_id, minute_s
 from agent.home import Home, Vault, boot_identity
 from agent.journal import Journal, Losses
 from agent.registry import Registered, Registry
@@ -79,7 +80,7 @@ def open_stores(wanted: Wanted, now: Stamp) -> Stores:
 
 
 def _open(wanted: Wanted, home: Home, now: Stamp, opened: ExitStack) -> Stores:
-    signer, receipt_key, note_key = (home.own_key(name) for name in ("gateway", "log", "note"))
+    _, receipt_key, note_key = (home.own_key(name) for name in ("gateway", "log", "note"))
     connection = opened.enter_context(closing(open_database(home.ledger_db)))
     mark = Watermark(home.mark, Verifier(wanted.log_name, note_key.public))
     log = Log.open(
@@ -88,12 +89,12 @@ def _open(wanted: Wanted, home: Home, now: Stamp, opened: ExitStack) -> Stores:
         receipt_key=receipt_key,
         note_key=note_key,
         demo=wanted.demo,
-        now_s=now.wall_ms // 1000,
-        mark=mark,
+        now_s=minute_s(now.wall_ms),
     )
+    signer = keyring.signer(home, log)
     registry = Registry(connection)
     registry.create()
-    boot = boot_identity(signer.public.raw, kernel_boot_id())
+    boot = boot_identity(receipt_key.public.raw, kernel_boot_id())
     _, starts = registry.boot(boot)
     components = _enrol(wanted.components, home, registry)
     subjects = registry.subjects()

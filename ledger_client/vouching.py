@@ -215,14 +215,14 @@ def _vouching(
             use.when_s is None and each.position > use.position
         ):
             reason = OUT_OF_TIME
-        elif any(use.position >= end and _takes_back(gone, each.chain) for end, gone in ends):
+        elif any(use.position >= end and takes_back(gone, each.chain) for end, gone in ends):
             reason = REVOKED
         else:
             return each.chain, ""
     return None, reason
 
 
-def _takes_back(revocation: Revocation, chain: Chain) -> bool:
+def takes_back(revocation: Revocation, chain: Chain) -> bool:
     """A revoker counts for the chains that it stands in: anybody can make a chain of his own."""
     gone = revocation.chain[-1]
     for depth, each in enumerate(chain):

@@ -9,7 +9,20 @@ from typing import NoReturn
 import typer
 
 from agent.broker import BrokerError
-from agent.cli import bench, decode, demo, doctor, history, privacy, record, run, scan, status
+from agent.cli import (
+    bench,
+    decode,
+    demo,
+    doctor,
+    history,
+    keys,
+    owner,
+    privacy,
+    record,
+    run,
+    scan,
+    status,
+)
 from agent.config import ConfigError
 from agent.home import HomeError
 from agent.journal import JournalError
@@ -44,6 +57,8 @@ app.command("verify")(record.verify)
 app.command("disclose")(privacy.disclose)
 app.command("erase")(privacy.erase)
 app.command("history")(history.command)
+app.add_typer(owner.app, name="owner")
+app.add_typer(keys.app, name="keys")
 app.add_typer(bench.app, name="bench")
 
 

@@ -9,8 +9,9 @@ from agent.admission import Admission, Limits
 from agent.attendance import Attendance, Member, Roll
 from agent.batching import BatchLimits
 from agent.broker import Broker
-from agent.clock import Steps, quality, stamp
+from agent.clock import ClockState, Steps, quality, stamp
 from agent.config import Config, ConfigError
+from agent.gateway.certifying import certify
 from agent.gateway.connection import connector
 from agent.pipeline import CommitLimits, Committer, Component, Intake, Pipeline
 from agent.presence import Presence
@@ -76,8 +77,9 @@ def _bind_key(where: str, file: str) -> bytes | None:
 
 
 def open_home(config: Config, components: Iterable[Component]) -> Stores:
-    """The stores of this gateway; raises what `open_stores` raises."""
-    return open_stores(
+    """The stores of this gateway, its keys certified; raises what `open_stores` raises."""
+    now = clock()
+    stores = open_stores(
         Wanted(
             home=Path(config.gateway.home),
             log_name=config.ledger.name,
@@ -90,8 +92,15 @@ def open_home(config: Config, components: Iterable[Component]) -> Stores:
                 for each in components
             ),
         ),
-        clock(),
+        now,
     )
+    try:
+        state = quality(now.wall_ms / 1000).state
+        certify(stores, now.wall_ms // 1000, clock_set=state is not ClockState.UNSET)
+    except BaseException:
+        stores.close()
+        raise
+    return stores
 
 
 def compose(config: Config, stores: Stores, ears: Ears, board: Board, trade: Trade) -> Running:

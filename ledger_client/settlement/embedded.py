@@ -5,8 +5,9 @@ one transaction. Balances are a cache of the entries: `check` replays them from 
 """
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
+from itertools import pairwise
 from typing import Any, Self
 
 from ledger_client import genesis, statements
@@ -307,8 +308,9 @@ def check(connection: sqlite3.Connection, log: LogReader) -> dict[bytes, int]:
         balances = replay(entry.payload for entry in entries)
     except (RemoteError, LocalError) as error:
         raise StoreError(f"the ledger's entries do not replay: {error}") from error
-    if len({entry.issuer for entry in entries}) > 1:
-        raise StoreError("the ledger's entries were signed by more than one key")
+    for earlier, later in pairwise(entry.issuer for entry in entries):
+        if later not in {earlier, *_followers(log, earlier)}:
+            raise StoreError("the ledger's entries were signed by keys that do not follow")
     logged = sum(1 for entry in log.entries() if statements.verify(entry.statement).kind == KIND)
     if logged != len(entries):
         raise StoreError(
@@ -324,6 +326,14 @@ def check(connection: sqlite3.Connection, log: LogReader) -> dict[bytes, int]:
         if balances.get(channel, 0) != left:
             raise StoreError(f"channel {channel.hex()[:16]} does not hold the {left} it should")
     return balances
+
+
+def _followers(log: LogReader, key: PublicKey) -> Iterator[PublicKey]:
+    """The keys that carried on after `key`, one after another."""
+    follower = log.successor(key)
+    while follower is not None:
+        yield follower
+        follower = log.successor(follower)
 
 
 class EmbeddedSettlement:

@@ -1,0 +1,23 @@
+"""At the start: the owner's word onto the log, our own certificates renewed, and what ends soon."""
+
+import logging
+
+from agent import keylist, keyring
+from agent.stores import Stores
+
+_log = logging.getLogger(__name__)
+
+
+def certify(stores: Stores, now_s: int, *, clock_set: bool) -> None:
+    """Publish what is pending, certify the log's key and the components, warn of what ends.
+
+    Raises:
+        HomeError, LedgerError: what is pending does not belong here.
+    """
+    home, log = stores.home, stores.log
+    at = keyring.moment(log, now_s, clock_set=clock_set)
+    keyring.publish(home, log, at.latest_s)
+    components = [home.key(f"component-{alias}").public for alias in stores.components]
+    keyring.certify_own(log, stores.signer, keyring.holders_of(stores.log_key, components), at)
+    for warning in keylist.warnings(home, log, at):
+        _log.warning("%s", warning)
