@@ -23,6 +23,7 @@ from ledger_client.log import LogReader, open_database
 from ledger_client.report import Report
 from ledger_client.settlement import embedded
 from ledger_client.verify import BATCH, verify_log
+from ledger_client.vouching import NOBODY, Anchors
 
 JOURNAL_BYTES_MAX = 1 << 44
 
@@ -34,6 +35,7 @@ class HomeReport:
     log: Report
     receipted: int
     released: int
+    erased: int
     pending: int
     unproved_packs: int
     tills: int
@@ -48,6 +50,7 @@ class HomeReport:
             "journal": {
                 "receipted": self.receipted,
                 "released": self.released,
+                "erased": self.erased,
                 "pending": self.pending,
                 "unproved_packs": self.unproved_packs,
             },
@@ -66,7 +69,8 @@ class HomeReport:
             *self.log.lines(),
             (
                 f"journal      {self.receipted} batches receipted, {self.released} released,"
-                f" {self.pending} pending, {self.unproved_packs} packs waiting"
+                f" {self.erased} erased, {self.pending} pending,"
+                f" {self.unproved_packs} packs waiting"
             ),
             (
                 f"money        {self.channels} channel ends in {self.tills} tills,"
@@ -76,7 +80,7 @@ class HomeReport:
         ]
 
 
-def verify_home(path: Path) -> HomeReport:
+def verify_home(path: Path, anchors: Anchors = NOBODY) -> HomeReport:
     """What holds in the home at `path`. SQLite may tidy its own files, nothing else is written.
 
     Raises:
@@ -93,7 +97,7 @@ def verify_home(path: Path) -> HomeReport:
             closing(Journal.open(home.journal_db, JOURNAL_BYTES_MAX, create=False)) as journal,
         ):
             journal.check()
-            return _verify(home, ledger, journal)
+            return _verify(home, ledger, journal, anchors)
     finally:
         home.unlock()
 
@@ -113,12 +117,14 @@ def _whole(path: Path) -> Iterator[sqlite3.Connection]:
             raise StoreError(f"{path}: the database cannot be read: {error}") from error
 
 
-def _verify(home: Home, ledger: sqlite3.Connection, journal: Journal) -> HomeReport:
+def _verify(
+    home: Home, ledger: sqlite3.Connection, journal: Journal, anchors: Anchors
+) -> HomeReport:
     log = LogReader(ledger)
-    report = verify_log(log)
-    subjects = Registry(ledger).subjects()
-    vault = home.vault(subjects)
-    states = _verify_batches(journal, log, vault, subjects)
+    report = verify_log(log, anchors)
+    registry = Registry(ledger)
+    vault = home.vault(registry.subjects())
+    states = _verify_batches(journal, log, vault, registry)
     unproved = _verify_packs(journal, vault)
     tills = [Till(ledger).check()]
     for database in sorted(home.path.glob("peers/*/till.db")):
@@ -128,6 +134,7 @@ def _verify(home: Home, ledger: sqlite3.Connection, journal: Journal) -> HomeRep
         log=report,
         receipted=states["receipted"],
         released=states["released"],
+        erased=states["erased"],
         pending=states["sealed"],
         unproved_packs=unproved,
         tills=len(tills),
@@ -149,11 +156,15 @@ def _balances(ledger: sqlite3.Connection, log: LogReader) -> list[tuple[bytes, i
 
 
 def _verify_batches(
-    journal: Journal, log: LogReader, vault: Vault, subjects: dict[str, str]
+    journal: Journal, log: LogReader, vault: Vault, registry: Registry
 ) -> dict[str, int]:
-    """Each batch of the journal is where it says on the log, and each of the log's is here."""
+    """Each batch of the journal is where it says on the log, and each of the log's is here.
+
+    Those of an erased subject are on the log alone.
+    """
     sealed = journal.sealed()
-    states = {"receipted": 0, "released": 0, "sealed": len(sealed)}
+    subjects, erased = registry.subjects(), registry.erased()
+    states = {"receipted": 0, "released": 0, "sealed": len(sealed), "erased": 0}
     known = {batch.batch for batch in sealed}
     for batch in journal.receipted():
         where = f"batch {batch.number} of the journal"
@@ -171,8 +182,12 @@ def _verify_batches(
         states[batch.state] += 1
         known.add(batch.batch)
     for entry in log.entries():
-        if statements.verify(entry.statement).kind == BATCH and entry.identity not in known:
+        statement = statements.verify(entry.statement)
+        if statement.kind != BATCH or entry.identity in known:
+            continue
+        if statement.subject not in erased:
             raise ProofError(f"entry {entry.index}: the journal does not know its readings")
+        states["erased"] += 1
     return states
 
 

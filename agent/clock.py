@@ -69,6 +69,11 @@ def stamp(wall_ns: int) -> Stamp:
     return Stamp(wall_ns // 1_000_000, clock_gettime_ns(CLOCK_BOOTTIME) // 1_000_000)
 
 
+def minute_s(wall_ms: int) -> int:
+    """The minute of a wall clock, as Unix seconds: nothing on a log tells time more finely."""
+    return wall_ms // 60_000 * 60
+
+
 def kernel_boot_id() -> str:
     """The kernel's random name for this boot."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from agent import topics
 from agent.accounts import SellerAccount
 from agent.broker.mqtt import MqttBroker
+from agent.clock import minute_s
 from agent.deals import Purchase, ReadingsOffer, ReadingsSale, UnitsSale
 from agent.desks import BuyingDesk, SellingDesk
 from agent.goods import SIMULATED, ReadingsWanted, Tariff
@@ -157,7 +158,7 @@ class Market:
         self._tariff = Tariff(self._charger.public.did, UNIT_J, UNIT_PRICE, simulated=True)
         self._tills = {name: self._peer_till(name) for name in ("brand", "charger")}
         self._book = Book.open(
-            stores.connection, stores.log, stores.signer, now_s=lambda: clock().wall_ms // 1000
+            stores.connection, stores.log, stores.signer, now_s=lambda: minute_s(clock().wall_ms)
         )
         self._book.issue(self._brand.public, PURSE)
         self._book.issue(self._car.public, PURSE)

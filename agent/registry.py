@@ -8,7 +8,7 @@ import sqlite3
 from dataclasses import dataclass
 
 from ledger_client.errors import LocalError
-from ledger_client.log import migrate
+from ledger_client.log import migrate, transaction
 
 _SCHEMA = """
 CREATE TABLE registry_subject (
@@ -19,7 +19,8 @@ CREATE TABLE registry_component (
 CREATE TABLE registry_boot (
     number INTEGER PRIMARY KEY, boot BLOB NOT NULL, starts INTEGER NOT NULL) STRICT
 """
-_VERSIONS = (_SCHEMA.split(";"),)
+_ERASED = "CREATE TABLE registry_erased (urn TEXT PRIMARY KEY) STRICT, WITHOUT ROWID"
+_VERSIONS = (_SCHEMA.split(";"), (_ERASED,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,22 @@ class Registry:
         self._db.execute("INSERT INTO registry_subject VALUES (?, ?)", (alias, urn))
 
     def subjects(self) -> dict[str, str]:
-        """Every subject that ever was here: urn by alias."""
+        """Every subject that ever was here and was not erased: urn by alias."""
         return dict(self._db.execute("SELECT alias, urn FROM registry_subject ORDER BY alias"))
+
+    def erased(self) -> frozenset[str]:
+        """The urns whose readings and keys were destroyed; the log still names them."""
+        return frozenset(urn for (urn,) in self._db.execute("SELECT urn FROM registry_erased"))
+
+    def mark_erased(self, urn: str) -> None:
+        """Note that the readings of `urn` are about to go."""
+        self._db.execute("INSERT INTO registry_erased VALUES (?) ON CONFLICT DO NOTHING", (urn,))
+
+    def forget(self, alias: str) -> None:
+        """Take out a subject and its components: no alias and no address of theirs stays."""
+        with transaction(self._db):
+            self._db.execute("DELETE FROM registry_component WHERE subject = ?", (alias,))
+            self._db.execute("DELETE FROM registry_subject WHERE alias = ?", (alias,))
 
     def enrol(self, component: Registered) -> None:
         """Note a component; the same alias may move to a new address, never to a new key.

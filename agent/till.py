@@ -233,6 +233,30 @@ class Till:
 
     # --- both
 
+    def parties(self) -> frozenset[str]:
+        """Short ids of all who ever pay, promise or are paid on a channel here."""
+        held: list[Sale | Purchase] = [*self.sales(), *self.purchases()]
+        terms = [each.terms for each in held]
+        return frozenset(
+            key.short_id for each in terms for key in (each.payer, each.signer, each.payee)
+        )
+
+    def forget(self, needle: bytes) -> int:
+        """Drop every body that contains `needle`; returns how many. The lines stay.
+
+        Where we sell, an unpaid body that is gone can never be sent again, and the buyer waits for
+        it: that channel freezes, and only claims what was promised.
+        """
+        with self.transaction():
+            rows = self._db.execute(
+                "DELETE FROM till_bodies WHERE instr(body, ?) > 0 RETURNING id", (needle,)
+            ).fetchall()
+            touched = {row for (row,) in rows}
+            for sale in self.sales():
+                if sale.row in touched:
+                    self.freeze(sale)
+        return len(rows)
+
     def invoice(self, held: Sale | Purchase, n: int) -> Invoice | None:
         """The signed line of item `n`, as long as the channel has one."""
         row = self._db.execute(

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 from agent import claims
 from agent.batching import BatchLimits, due
-from agent.clock import Quality
+from agent.clock import Quality, minute_s
 from agent.home import Vault
 from agent.journal import Batch, Journal
 from firmware_bridge.radio import Stamp
@@ -23,7 +23,6 @@ from ledger_client.keys import PublicKey, SigningKey
 from ledger_client.log import Log
 
 BATCH_ID_BYTES = 16
-MINUTE_MS = 60_000
 
 
 class Proved(NamedTuple):
@@ -118,12 +117,12 @@ class Uplink:
                 "batch",
                 self._subjects[batch.subject],
                 payload.encode(),
-                now.stamp.wall_ms // 1000,
+                minute_s(now.stamp.wall_ms),
             )
             previous = hashlib.sha256(statement).digest()
             entries.append((batch.batch, statement))
         if entries:
-            self._log.append(entries, now.stamp.wall_ms // 1000)
+            self._log.append(entries, minute_s(now.stamp.wall_ms))
         proved = [self._believe(batch, claimed[batch.batch]) for batch in sealed]
         self._journal.mark(
             (

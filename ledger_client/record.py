@@ -105,6 +105,11 @@ def _pack(magic: str, log: "LogReader", entries: Sequence[object]) -> bytes:
     return data
 
 
+def is_one(head: bytes) -> bool:
+    """Whether a file that begins with these bytes, at least 32, means to be a record or excerpt."""
+    return any(head[1:].startswith(cbor.encode({1: magic})[1:]) for magic in (RECORD, EXCERPT))
+
+
 def parse(data: bytes) -> Record:
     """The parts of a record or excerpt.
 

@@ -10,10 +10,13 @@ from agent.audit import HomeReport, verify_home
 from agent.export import export_home, write_whole
 from agent.home import HomeError
 from agent.status import printable
+from ledger_client import explanation
 from ledger_client.errors import LedgerError
+from ledger_client.pins import BYTES_MAX, Pin, parse, render
 from ledger_client.record import SIZE_MAX
 from ledger_client.report import Report
 from ledger_client.verify import verify_record
+from ledger_client.vouching import Anchors
 
 LINE_CHARACTERS_MAX = 2_000
 
@@ -37,30 +40,62 @@ def export(
 
 
 def verify(
-    what: Annotated[Path, typer.Argument(help="A record, or the home folder of a gateway.")],
+    what: Annotated[
+        Path, typer.Argument(help="A record, an excerpt, or the home folder of a gateway.")
+    ],
+    pin: Annotated[
+        Path | None,
+        typer.Option("--pin", help="Remember the head in this file; refuse an older or other one."),
+    ] = None,
     as_json: Json = False,  # noqa: FBT002  # a flag of the command line
 ) -> None:
     """Check a record with no network and no key but what it names, or everything in a home."""
     try:
-        report = _verify(what)
+        held = _pins(pin)
+        report = _verify(what, Anchors(pins=held))
     except LedgerError as error:
         if as_json:
             typer.echo(json.dumps({"verified": False, "error": printable(str(error), 1_000)}))
             raise typer.Exit(1) from error
         raise
+    log = report.log if isinstance(report, HomeReport) else report
+    if pin is not None and log.unlinked is None:
+        write_whole(pin, render({**held, log.log: Pin(log.vkey, log.note)}).encode())
+    proved, not_proved = explanation.proved(log), explanation.not_proved(log)
     if as_json:
-        typer.echo(json.dumps({"verified": True, **report.as_json()}))
+        words = {"proved": proved, "not_proved": not_proved}
+        typer.echo(json.dumps({"verified": True, **report.as_json(), **words}))
         return
-    for line in report.lines():
+    paragraphs = (
+        *report.lines(),
+        "",
+        "proved:",
+        *(f"  {text}" for text in proved),
+        "not proved:",
+        *(f"  {text}" for text in not_proved),
+        "",
+        "everything holds",
+    )
+    for line in paragraphs:
         typer.echo(printable(line, LINE_CHARACTERS_MAX))
-    typer.echo("everything holds")
 
 
-def _verify(what: Path) -> Report | HomeReport:
+def _pins(path: Path | None) -> dict[str, Pin]:
+    """The pins in a file; none when it is yet to be written."""
+    if path is None or not path.exists():
+        return {}
+    try:
+        with path.open(encoding="utf-8") as file:
+            return parse(file.read(BYTES_MAX))
+    except (OSError, UnicodeDecodeError) as error:
+        raise HomeError(f"{path}: expected a file of pins: {error}") from error
+
+
+def _verify(what: Path, anchors: Anchors) -> Report | HomeReport:
     if what.is_dir():
-        return verify_home(what)
+        return verify_home(what, anchors)
     try:
         with what.open("rb") as file:
-            return verify_record(file.read(SIZE_MAX + 1))
+            return verify_record(file.read(SIZE_MAX + 1), anchors)
     except OSError as error:
         raise HomeError(f"{what}: expected a record or a home: {error.strerror}") from error

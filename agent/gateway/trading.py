@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from agent import gateway, topics
 from agent.accounts import Account, BuyerAccount, SellerAccount
+from agent.clock import minute_s
 from agent.config import Config, Sale, Service
 from agent.deals import Purchase, ReadingsOffer, ReadingsSale
 from agent.desks import BuyingDesk, SellingDesk
@@ -64,7 +65,7 @@ class _Desk:
             stores.connection,
             stores.log,
             stores.signer,
-            now_s=lambda: gateway.clock().wall_ms // 1000,
+            now_s=lambda: minute_s(gateway.clock().wall_ms),
             asset=config.ledger.asset,
         )
         self._accounts: list[Account] = []

@@ -1,0 +1,117 @@
+"""Gives chosen readings of one subject away, each with its proof, and nothing else."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.home import Home, HomeError, Vault
+from agent.journal import Journal
+from agent.registry import Registry
+from firmware_bridge.readings import QUANTITIES
+from ledger_client import batches, disclosure, leaves, record, statements, trust
+from ledger_client.disclosure import Disclosure
+from ledger_client.leaves import Leaf
+from ledger_client.log import LogReader, open_database
+
+JOURNAL_BYTES_MAX = 1 << 44
+MINUTE_S = 60
+
+_TRUST = frozenset({trust.CERTIFICATE, trust.REVOCATION, trust.ROTATION})
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """Which readings: of whom, of which quantities (none named: all), from when until before when.
+
+    A quantity may stand alone or behind its component (`strap/heart_rate`). Times are Unix seconds.
+    """
+
+    subject: str
+    quantities: frozenset[str] = frozenset()
+    from_s: float = float("-inf")
+    until_s: float = float("inf")
+
+    def wants(self, reading: Leaf) -> bool:
+        """Whether this reading is one of them."""
+        names = {reading.name, reading.name.partition("/")[2]}
+        return self.from_s <= reading.time_s < self.until_s and (
+            not self.quantities or not names.isdisjoint(self.quantities)
+        )
+
+    def may_be_in(self, batch: batches.Batch) -> bool:
+        """Whether such a reading can be in a batch of these minutes."""
+        first_s, after_s = batch.first_minute * MINUTE_S, (batch.last_minute + 1) * MINUTE_S
+        return first_s < self.until_s and self.from_s < after_s
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """An excerpt, the readings in it, and in how many batches of that time readings are gone."""
+
+    data: bytes
+    readings: int
+    released: int
+
+
+def disclose(path: Path, wish: Wish) -> Given:
+    """The excerpt of a home with the readings of `wish`, also while a gateway runs on it.
+
+    The log's statements of trust come along: certificates, revocations and rotations of keys.
+
+    Raises:
+        HomeError: no such home, subject or quantity, or no such reading.
+        LedgerError: log, keys or journal do not hold together.
+    """
+    home = Home(path)
+    if not home.exists():
+        raise HomeError(f"{path}: expected the home folder of a gateway, there is no ledger.db")
+    for name in wish.quantities:
+        if name.rpartition("/")[2] not in QUANTITIES:
+            raise HomeError(f"{name}: expected a quantity: {', '.join(QUANTITIES)}")
+    with (
+        closing(open_database(home.ledger_db, create=False)) as ledger,
+        closing(Journal.open(home.journal_db, JOURNAL_BYTES_MAX, create=False)) as journal,
+    ):
+        subjects = Registry(ledger).subjects()
+        if wish.subject not in subjects:
+            known = ", ".join(subjects) or "none"
+            raise HomeError(f"{wish.subject}: expected a subject of this home: {known}")
+        log = LogReader(ledger)
+        found = dict(_found(wish, log, journal, home.vault(subjects)))
+        chosen = {index: given for index, given in found.items() if given is not None}
+        if not chosen:
+            raise HomeError(
+                f"{wish.subject}: no such reading is held here; ask for another time or quantity"
+            )
+        vouching = dict.fromkeys(
+            entry.index
+            for entry in log.entries()
+            if statements.verify(entry.statement).kind in _TRUST
+        )
+        data = record.excerpt(log, {**vouching, **chosen})
+    return Given(data, sum(map(_count, chosen.values())), len(found) - len(chosen))
+
+
+def _found(
+    wish: Wish, log: LogReader, journal: Journal, vault: Vault
+) -> Iterator[tuple[int, Disclosure | None]]:
+    """What there is in each batch that may have such readings; None where they were released."""
+    for batch in journal.receipted():
+        if batch.subject != wish.subject or batch.log_index is None:
+            continue
+        said = batches.decode(statements.verify(log.statement(batch.log_index)).payload)
+        if not wish.may_be_in(said):
+            continue
+        body = journal.leaves_of(batch.batch)
+        if body is None:
+            yield batch.log_index, None
+            continue
+        every = vault.open_leaves(batch.subject, batch.batch, body)
+        wanted = {index for index, leaf in enumerate(every) if wish.wants(leaves.parse(leaf))}
+        if wanted:
+            yield batch.log_index, disclosure.choose(every, wanted)
+
+
+def _count(given: Disclosure) -> int:
+    return len(given.chosen if isinstance(given, disclosure.Part) else given)

@@ -1,0 +1,147 @@
+"""Erases a subject from a home: its key, its readings, and every name that leads to it.
+
+What stays is the log: signed statements that name a random urn, count readings and give times to
+the minute. Without the key their roots are hashes of nothing that anybody could guess. Each step
+can be taken again, and the alias goes last: after a crash the same command finishes the work.
+"""
+
+import mmap
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+from agent import scrub
+from agent.home import Home, HomeError
+from agent.journal.erasure import forget
+from agent.registry import Registered, Registry
+from agent.till import Till
+from ledger_client import record
+from ledger_client.log import open_database
+
+_HEAD_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What was taken out of a home. `left` are files that still name the subject, not ours."""
+
+    subject: str
+    urn: str
+    batches: int
+    packs: int
+    goods: int
+    files: tuple[str, ...]
+    left: tuple[str, ...]
+
+
+def erase_subject(path: Path, subject: str) -> Erased:
+    """Destroy what the home at `path` holds of `subject`, an alias. It cannot be undone.
+
+    Raises:
+        HomeError: there is no such home or subject, or a milepost is running on it.
+        LedgerError, JournalError: a database refused; call again when that is mended.
+    """
+    home = Home(path)
+    if not home.exists():
+        raise HomeError(f"{path}: expected the home folder of a gateway, there is no ledger.db")
+    home.lock()
+    try:
+        with closing(open_database(home.ledger_db, create=False)) as ledger:
+            registry = Registry(ledger)
+            registry.create()
+            known = registry.subjects()
+            if subject not in known:
+                raise HomeError(
+                    f"{subject}: expected a subject of this home: {', '.join(known) or 'none'}"
+                )
+            scrub.forgetful(ledger)
+            urn = known[subject]
+            components = [each for each in registry.components() if each.subject == subject]
+            registry.mark_erased(urn)  # from here on nobody misses the readings
+            home.destroy_subject_key(urn)
+            batches, packs = forget(home.journal_db, subject, [each.address for each in components])
+            till = Till.open(ledger)
+            goods = till.forget(urn.encode()) + _forget_at_peers(home, urn.encode())
+            parties = till.parties() | _parties_of_peers(home)
+            files = [*_broker_files(home, components), *_records(home, urn.encode())]
+            for file in files:
+                scrub.destroy(file)
+            for each in components:
+                home.retire_component_key(each.alias, each.id, keep=each.id in parties)
+            registry.forget(subject)
+            scrub.rewrite(ledger)
+        return Erased(
+            subject=subject,
+            urn=urn,
+            batches=batches,
+            packs=packs,
+            goods=goods,
+            files=tuple(str(file.relative_to(path)) for file in files),
+            left=tuple(_mentions(home, urn, components)),
+        )
+    finally:
+        home.unlock()
+
+
+def _peer_tills(home: Home) -> list[Path]:
+    return sorted(home.path.glob("peers/*/till.db"))
+
+
+def _forget_at_peers(home: Home, needle: bytes) -> int:
+    """The strangers whom a demo plays live in this home too."""
+    goods = 0
+    for database in _peer_tills(home):
+        with closing(open_database(database, create=False)) as connection:
+            scrub.forgetful(connection)
+            goods += Till.open(connection).forget(needle)
+            scrub.rewrite(connection)
+    return goods
+
+
+def _parties_of_peers(home: Home) -> frozenset[str]:
+    found: frozenset[str] = frozenset()
+    for database in _peer_tills(home):
+        with closing(open_database(database, create=False)) as connection:
+            found |= Till.open(connection).parties()
+    return found
+
+
+def _broker_files(home: Home, components: Iterable[Registered]) -> Iterator[Path]:
+    """Messages on their way, and the passwords and rules of the subject's components."""
+    store = home.broker / "store"
+    yield from sorted(each for each in store.rglob("*") if each.is_file())
+    yield from (each for each in [home.broker / "nats.json"] if each.is_file())
+    users = (home.broker_users / each.id for each in components)
+    yield from (each for each in users if each.is_file())
+
+
+def _records(home: Home, needle: bytes) -> Iterator[Path]:
+    """Records and excerpts in the home that speak of the subject."""
+    for path in _files(home):
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+        if record.is_one(head) and _contains(path, [needle]):
+            yield path
+
+
+def _mentions(home: Home, urn: str, components: Iterable[Registered]) -> Iterator[str]:
+    """Files in which a name of the subject can still be found. The urn belongs on the log."""
+    identity = UUID(urn)
+    names = [each.address.encode() for each in components]
+    for path in _files(home):
+        needles = names if path == home.ledger_db else [*names, str(identity).encode()]
+        if _contains(path, needles):
+            yield str(path.relative_to(home.path))
+
+
+def _files(home: Home) -> list[Path]:
+    return sorted(each for each in home.path.rglob("*") if each.is_file() and not each.is_symlink())
+
+
+def _contains(path: Path, needles: Iterable[bytes]) -> bool:
+    if path.stat().st_size == 0:
+        return False
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return any(data.find(needle) >= 0 for needle in needles)

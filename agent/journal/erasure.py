@@ -1,0 +1,34 @@
+"""Takes a subject out of the journal: packs, batches, losses and the counters of its devices."""
+
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+
+from agent import scrub
+from agent.journal.file import JournalError, open_file
+
+
+def forget(path: Path, subject: str, addresses: Iterable[str]) -> tuple[int, int]:
+    """How many batches and how many packs of `subject` were taken out of the journal at `path`.
+
+    Raises:
+        JournalError: the disk refuses; nothing or everything was taken out.
+        StoreError: the file cannot be written anew; try again.
+    """
+    with closing(open_file(path, create=False)) as connection:
+        try:
+            scrub.forgetful(connection)
+            connection.execute("BEGIN IMMEDIATE")
+            batches, packs, _ = (
+                connection.execute(f"DELETE FROM {table} WHERE subject = ?", (subject,)).rowcount  # noqa: S608  # our own words only
+                for table in ("batch", "pack", "loss")
+            )
+            connection.executemany(
+                "DELETE FROM counter WHERE address = ?", [(address,) for address in addresses]
+            )
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise JournalError(f"{path}: cannot be written ({error}); try again") from error
+        scrub.rewrite(connection)
+    return batches, packs
