@@ -90,6 +90,7 @@ def _open(wanted: Wanted, home: Home, now: Stamp, opened: ExitStack) -> Stores:
         note_key=note_key,
         demo=wanted.demo,
         now_s=minute_s(now.wall_ms),
+        mark=mark,
     )
     signer = keyring.signer(home, log)
     registry = Registry(connection)

@@ -19,6 +19,7 @@ from ledger_client import enrolment, genesis, statements
 from ledger_client.certificates import Limits
 from ledger_client.keys import read_key
 from ledger_client.log import Log, LogReader, open_database
+from ledger_client.watermark import Watermark
 
 LINE_CHARACTERS_MAX = 400
 SCOPE = ("log", "pay", "stream")
@@ -156,5 +157,6 @@ def _writing(folder: Folder) -> Iterator[tuple[Log, Moment]]:
             note_key=read_key(folder.key_path(keyring.NOTE)),
             demo=first.demo,
             now_s=now_s(),
+            mark=Watermark(folder.mark, first.verifier),
         )
         yield log, _moment(log)
