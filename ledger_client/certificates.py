@@ -153,7 +153,7 @@ def parse(token: bytes) -> Certificate:
     claims = shapes.fields(cbor.decode(payload), "claims", _CLAIMS)
     issuer = _safe(PublicKey.from_did(shapes.text(claims[_ISS], "issuer")))
     holder = _safe(PublicKey.from_did(shapes.text(claims[_SUB], "holder")))
-    if claims[_CNF] != {1: holder.cose_key()}:
+    if cbor.encode(claims[_CNF]) != cbor.encode({1: holder.cose_key()}):
         raise SignatureError("certificate: the confirmed key is not the one of its holder")
     if header[cose.KID] != issuer.thumbprint:
         raise SignatureError("certificate: the kid is not the thumbprint of the issuer's key")

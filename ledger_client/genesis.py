@@ -60,7 +60,7 @@ def verify(statement: statements.Statement) -> Genesis:
     if pairs[3] != _HASH_RULE:
         raise EncodingError(f"genesis: expected the hash rule {_HASH_RULE}, got another")
     verifier = checkpoints.parse_vkey(shapes.text(pairs[5], "note key"))
-    if pairs[4] != statement.issuer.cose_key():
+    if cbor.encode(pairs[4]) != cbor.encode(statement.issuer.cose_key()):
         raise SignatureError("the genesis is not signed by the receipt key that it names")
     if not pairs[2] == verifier.name == statement.subject or verifier.kind != checkpoints.ED25519:
         raise EncodingError("genesis: the log has two names, or a note key of another kind")

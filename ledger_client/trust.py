@@ -138,7 +138,7 @@ def rotated(statement: Statement) -> Rotation:
     pairs = _payload(statement, ROTATION, frozenset(range(1, 6)))
     raw = shapes.mapping(pairs[2], "new key").get(-2)
     new = PublicKey.enrol(shapes.octets(raw, "new key", KEY_BYTES))
-    if pairs[2] != new.cose_key():
+    if cbor.encode(pairs[2]) != cbor.encode(new.cose_key()):
         raise EncodingError("new key: expected the COSE_Key of an Ed25519 key")
     if new == statement.issuer:
         raise ProofError("a key cannot follow itself")

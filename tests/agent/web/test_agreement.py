@@ -1,0 +1,337 @@
+"""The page and `milepost verify` are two implementations: they must never disagree."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from ledger_client import cbor, certificates, cose, merkle, trust
+from ledger_client.errors import EncodingError, SignatureError
+from ledger_client.keys import PublicKey, SigningKey
+from tests.agent.web import makers
+from tests.agent.web.conftest import Judge, disagreements, python_verdict
+
+VECTORS = Path(__file__).parents[2] / "vectors"
+BYTES = 800
+SHARED = Path(__file__).parents[3].parent / "shared" / "vectors"
+
+
+def good_files() -> dict[str, bytes]:
+    leaves = makers.tyres(1, 5)
+    first = makers.statement(makers.batch_payload(leaves, bytes(32), 1))
+    other = makers.statement({1: 1}, "settlement")
+    partly = [makers.genesis(), (first, makers.some(leaves, 0, 3)), (other, None)]
+    return {
+        "whole": makers.seal(makers.plain()).pack(),
+        "alone": makers.seal([makers.genesis()]).pack(),
+        "alone, as an excerpt": makers.seal([makers.genesis()], only=[0]).pack(),
+        "demo": makers.seal([makers.genesis(demo=True), *makers.plain()[1:]]).pack(),
+        "chosen readings": makers.seal(partly).pack(),
+        "excerpt": makers.seal([*makers.plain(6)], only=[0, 2, 5]).pack(),
+        "excerpt of all": makers.seal(makers.plain(2), only=[0, 1, 2]).pack(),
+        "trust": makers.seal(makers.trusted()).pack(),
+        "excerpt of trust": makers.seal(makers.trusted(), only=[0, 1, 4, 5]).pack(),
+    }
+
+
+def check(judge: Judge, files: Sequence[bytes]) -> int:
+    """How many of `files` both accept; that they agree on each is asserted."""
+    verdicts = judge.verdicts(files)
+    assert disagreements(files, verdicts) == []
+    return sum(each["verified"] for each in verdicts)
+
+
+def test_both_accept_what_is_good_and_tell_the_same_of_it(judge: Judge) -> None:
+    files = good_files()
+
+    assert [name for name, data in files.items() if not python_verdict(data)["verified"]] == []
+    assert check(judge, [*files.values()]) == len(files)
+
+
+@pytest.mark.parametrize("name", ["alone", "chosen readings", "excerpt of trust"])
+def test_both_refuse_changed_bytes(judge: Judge, name: str) -> None:
+    data = good_files()[name]
+    changed = []
+    for position in sorted(Random(15).sample(range(len(data)), min(len(data), BYTES))):
+        copy = bytearray(data)
+        copy[position] ^= Random(position).choice((1, 0x20, 0x80, 0xFF))
+        changed.append(bytes(copy))
+
+    assert len(changed) >= BYTES or len(changed) == len(data)
+    assert check(judge, changed) == 0
+
+
+def test_both_refuse_files_cut_short_or_longer(judge: Judge) -> None:
+    data = good_files()["whole"]
+
+    changed = [data + b"\x00", b"", *(data[:size] for size in range(1, len(data), 19))]
+
+    assert check(judge, changed) == 0
+
+
+@pytest.mark.parametrize("name", ["whole", "chosen readings", "excerpt", "trust"])
+def test_both_agree_on_files_put_together_otherwise(judge: Judge, name: str) -> None:
+    value = cbor.decode(good_files()[name], size_max=1 << 20)
+
+    changed = [cbor.encode(each) for each in makers.sample(value, 250, seed=1)]
+
+    assert check(judge, changed) < 10  # some merely give less away
+
+
+def test_both_agree_on_batches_that_say_anything_and_are_rightly_signed(judge: Judge) -> None:
+    leaves = makers.tyres(0, 3)
+    payloads = makers.sample(makers.batch_payload(leaves, bytes(32), 1), 500, seed=2)
+
+    accepted = check(
+        judge,
+        [
+            makers.seal([makers.genesis(), (makers.statement(each), shown)]).pack()
+            for each in payloads
+            for shown in ([None, leaves] if len(str(each)) % 3 else [None])
+        ],
+    )
+
+    assert accepted > 50
+
+
+def test_both_agree_on_leaves_that_say_anything(judge: Judge) -> None:
+    good = cbor.decode(makers.leaf("tyre/tyre_pressure", "Pa", 1.5, makers.NOW_S + 0.5))
+    files: list[bytes] = []
+    for changed in makers.sample(good, 500, seed=3):
+        leaves = [cbor.encode(changed), *makers.tyres(0, 2)]
+        data = makers.statement(makers.batch_payload(leaves, bytes(32), 1))
+        shown = makers.some(leaves, 0) if len(files) % 2 else leaves
+        files.append(makers.seal([makers.genesis(), (data, shown)]).pack())
+
+    assert check(judge, files) > 20
+
+
+def test_both_agree_on_headers_and_claims_that_say_anything(judge: Judge) -> None:
+    payload = makers.batch_payload(makers.tyres(0), bytes(32), 1)
+    claims = {1: makers.GATEWAY.public.did, 2: makers.CAR, 6: makers.NOW_S}
+    header: dict[object, object] = {
+        1: -8,
+        2: [1],
+        3: "application/vnd.milepost.batch+cbor",
+        4: makers.GATEWAY.public.thumbprint,
+        16: "x",
+    }
+    files = [
+        makers.seal([makers.genesis(), (made, None)]).pack()
+        for made in (
+            *(
+                makers.statement(payload, claims=each)  # type: ignore[arg-type]  # that is the point
+                for each in makers.sample(claims, 150, seed=4)
+            ),
+            *(
+                makers.statement(payload, header=each)
+                for each in makers.sample(header, 150, seed=5)
+                if isinstance(each, dict)
+            ),
+            *(makers.statement(payload, header={1: each}) for each in (-8, -19, -7, -8.0, True)),
+            makers.statement(payload, unprotected={394: [b"receipt"]}),
+            makers.statement(payload, unprotected={4: b"kid"}),
+            makers.statement(payload, unprotected={2: [1]}),
+        )
+    ]
+
+    assert check(judge, files) > 3
+
+
+def test_both_agree_on_geneses_that_say_anything(judge: Judge) -> None:
+    payloads = makers.sample(makers.genesis_payload(), 300, seed=6)
+
+    files = [makers.seal([makers.genesis(each)]).pack() for each in payloads]
+
+    assert check(judge, files) < len(files) / 4
+
+
+def test_both_agree_on_heads_that_say_anything(judge: Judge) -> None:
+    entries = makers.plain(2)
+    claims = {1: makers.NAME, 2: makers.NAME, 6: makers.NOW_S, -70010: 3}
+    header: dict[object, object] = {2: [1, 395], 4: makers.LOG_KEY.public.thumbprint, 395: 1}
+    files = [
+        *(
+            makers.seal(entries, claims=each).pack()  # type: ignore[arg-type]  # that is the point
+            for each in makers.sample(claims, 200, seed=7)
+        ),
+        *(
+            makers.seal(entries, header=each).pack()
+            for each in makers.sample(header, 200, seed=8)
+            if isinstance(each, dict)
+        ),
+    ]
+
+    assert check(judge, files) > 20
+
+
+def test_both_agree_on_chains_of_batches(judge: Judge) -> None:
+    random, files = Random(9), []
+    for _ in range(120):
+        entries, last = [makers.genesis()], bytes(32)
+        sequence = 0
+        for _ in range(6):
+            sequence += random.choice((1, 1, 1, 1, 2, 3, 0))
+            previous = bytes(32) if sequence == 1 else random.choice((last, last, last, b"p" * 32))
+            data = makers.statement(makers.batch_payload(makers.tyres(0), previous, sequence))
+            entries.append((data, None))
+            last = makers.digest_of(data)
+        only = [0, *sorted(random.sample(range(1, 7), random.randrange(1, 7)))]
+        files += [makers.seal(entries).pack(), makers.seal(entries, only=only).pack()]
+
+    assert 20 < check(judge, files) < len(files)
+
+
+def trust_files() -> list[bytes]:
+    """Certificates, revocations and rotations that say anything, each rightly signed."""
+    entries, files = makers.trusted(), []
+    for index in (1, 4, 6):
+        good = cose.parse_sign1(entries[index][0])
+        key = makers.GATEWAY if index == 4 else makers.OWNER  # who signed it
+        claims = good.protected[15]
+        assert isinstance(claims, dict)
+        for payload in makers.sample(cbor.decode(good.payload or b""), 80, seed=index):
+            kind = str(good.protected[3]).removeprefix("application/vnd.milepost.")[:-5]
+            data = makers.statement(payload, kind, key, str(claims[2]))
+            files.append(
+                makers.seal([*entries[:index], (data, None), *entries[index + 1 :]]).pack()
+            )
+    token = cbor.decode(
+        cose.parse_sign1(
+            certificates.decode_tokens(cose.parse_sign1(entries[1][0]).payload or b"")[1][2:]
+        ).payload
+        or b""
+    )
+    for changed in makers.sample(token, 250, seed=10):
+        header = {4: makers.GATEWAY.public.thumbprint, 16: 61}
+        made = b"\xd8\x3d" + cose.sign1(makers.GATEWAY, header, cbor.encode(changed))
+        first = certificates.decode_tokens(cose.parse_sign1(entries[1][0]).payload or b"")[0]
+        data = makers.statement(
+            {1: 1, 2: [first, made]}, "certificate", makers.OWNER, makers.OWNER.public.did
+        )
+        files.append(makers.seal([entries[0], (data, None), *entries[2:]]).pack())
+    return files
+
+
+def test_both_agree_on_trust_that_says_anything(judge: Judge) -> None:
+    files = trust_files()
+
+    assert 9 < check(judge, files) < len(files)
+
+
+def test_both_agree_on_trust_in_another_order(judge: Judge) -> None:
+    random, entries, files = Random(11), makers.trusted(), []
+    size = len(entries)
+    for _ in range(150):
+        order = [0, *random.sample(range(1, size), random.randrange(1, size))]
+        if random.random() < 0.6:  # mostly as it was, with some left out
+            order.sort()
+        files.append(makers.seal([entries[index] for index in order]).pack())
+        files.append(makers.seal(entries, only=sorted(order)).pack())
+
+    assert 20 < check(judge, files) < len(files)
+
+
+def test_both_agree_on_what_a_revocation_still_believes(judge: Judge) -> None:
+    entries = makers.trusted()
+    tokens = certificates.decode_tokens(cose.parse_sign1(entries[1][0]).payload or b"")
+    hashes = [merkle.leaf_hash(makers.digest_of(data)) for data, _ in entries]
+    files = []
+    for size in range(1, 12):
+        for root in (merkle.root(hashes[:size]), bytes(32)):
+            for signer, chain in ((makers.OWNER, tokens[:1]), (makers.GATEWAY, tokens)):
+                data = trust.revoke(signer, chain, "lost", makers.NOW_S, trust.Believed(size, root))
+                changed = [*entries[:6], (data, None)]
+                files += [
+                    makers.seal(changed).pack(),
+                    makers.seal(changed, only=range(3, 7)).pack(),
+                ]
+                files.append(makers.seal(changed, only=[0, 1, 3, 5, 6]).pack())
+
+    assert check(judge, files) > 40
+
+
+def test_the_strict_decoder_is_the_same_on_malformed_and_unusual_bytes(judge: Judge) -> None:
+    random = Random(12)
+    lines = (VECTORS / "cbor.malformed.jsonl").read_text().splitlines()
+    cases = [bytes.fromhex(json.loads(line)["hex"]) for line in lines]
+    cases += [bytes((0xF9, *half.to_bytes(2, "big"))) for half in range(0, 0x10000, 7)]
+    cases += [b"\xfa" + random.randbytes(4) for _ in range(200)]
+    cases += [b"\xfa" + random.randbytes(2) + bytes(2) for _ in range(300)]
+    cases += [b"\xfb" + random.randbytes(3) + bytes(5) for _ in range(200)]
+    cases += [cbor.encode(each) for each in makers.sample({1: [1.5, "ü"]}, 200, seed=13)]
+    cases += [random.randbytes(random.randrange(1, 12)) for _ in range(3_000)]
+
+    evaluated = judge.evaluate(
+        """(cases) => cases.map((text) => {
+          try { decode(unhex(text)); return true; }
+          catch (error) { if (error instanceof Refused) return false; throw error; } })""",
+        [case.hex() for case in cases],
+    )
+
+    assert [
+        case.hex() for case, taken in zip(cases, evaluated, strict=True) if taken != _decodes(case)
+    ] == []
+
+
+def test_signatures_are_judged_as_libsodium_judges_them(judge: Judge) -> None:
+    lines = (VECTORS / "wycheproof-ed25519.jsonl").read_text().splitlines()
+    cases = [(each["key"], each["msg"], each["sig"]) for each in map(json.loads, lines)]
+    published = SHARED / "CCTV" / "ed25519vectors.json"
+    if published.exists():
+        cases += [
+            (each["A"], each["M"].encode().hex(), each["R"] + each["S"])
+            for each in json.loads(published.read_text())
+        ]
+
+    evaluated = judge.evaluate(
+        """(cases) => Promise.all(cases.map(([key, message, signature]) =>
+          signatureHolds(unhex(key), unhex(message), unhex(signature))))""",
+        cases,
+    )
+
+    assert [
+        case for case, taken in zip(cases, evaluated, strict=True) if taken != _holds(*case)
+    ] == []
+
+
+def test_safe_keys_are_those_of_libsodium(judge: Judge) -> None:
+    random = Random(14)
+    raws = [SigningKey(random.randbytes(32)).public.raw for _ in range(20)]
+    raws += [random.randbytes(32) for _ in range(60)]
+    raws += [bytes([low, *[0xFF] * 30, 0x7F]) for low in range(0xE0, 0x100)]
+    raws += [bytes([low, *[0] * 30, high]) for low in range(8) for high in (0, 0x80)]
+
+    evaluated = judge.evaluate(
+        "(keys) => keys.map((key) => isSafe(unhex(key)))", [raw.hex() for raw in raws]
+    )
+
+    assert [
+        raw.hex() for raw, safe in zip(raws, evaluated, strict=True) if safe != _safe(raw)
+    ] == []
+
+
+def _decodes(data: bytes) -> bool:
+    try:
+        cbor.decode(data)
+    except EncodingError:
+        return False
+    return True
+
+
+def _holds(key: str, message: str, signature: str) -> bool:
+    try:
+        PublicKey(bytes.fromhex(key)).verify(bytes.fromhex(message), bytes.fromhex(signature))
+    except SignatureError:
+        return False
+    return True
+
+
+def _safe(raw: bytes) -> bool:
+    try:
+        PublicKey.enrol(raw)
+    except SignatureError:
+        return False
+    return True
