@@ -21,7 +21,7 @@ from ledger_client.verify import verify_record
 
 # What nobody signed: damage here can only be seen when it breaks the table or contradicts the rest.
 UNSIGNED = ("loss", "counter", "registry_component", "registry_boot", "sqlite_sequence", "schema")
-BOOKKEEPING = ("told", "committed_ms")
+BOOKKEEPING = ("told", "committed_ms")  # told twice is harmless, an age only closes a batch
 
 
 def fill(box: Box, *, money: bool = False) -> None:

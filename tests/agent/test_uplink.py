@@ -196,7 +196,7 @@ def test_a_crash_at_any_step_neither_loses_nor_doubles_a_batch(box: Box, crash_a
     assert verify_home(box.path).receipted == len(range(3))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     rounds=st.lists(
         st.tuples(st.integers(0, 12), st.lists(st.integers(1, 5), max_size=3)),

@@ -1,0 +1,83 @@
+"""What is for sale is offered in order, once, and only what fits an item."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, cast
+
+from box import Box
+from market import BUYER, terms
+
+from agent.deals import ReadingsOffer, ReadingsSale, UnitsSale
+from agent.desks import Goods
+from agent.goods import Tariff, readings_source
+from ledger_client.channels import State
+from ledger_client.settlement import View
+
+if TYPE_CHECKING:
+    from agent.tally import Seller
+    from agent.till import Sale
+
+
+class Counter:
+    """Stands for the tally's seller: takes everything, or the first `room` things."""
+
+    def __init__(self, room: int = 100) -> None:
+        self.room = room
+        self.sold: list[Goods] = []
+
+    def sell(self, channel: bytes, goods: Iterable[Goods]) -> int:
+        del channel
+        taken: list[Goods] = []
+        for thing in goods:
+            if len(taken) == self.room:
+                break
+            taken.append(thing)
+        self.sold += taken
+        return len(taken)
+
+
+def test_each_batch_is_offered_once_and_one_too_large_for_an_item_is_passed_over(box: Box) -> None:
+    stores = box.open()
+    for count in (2, 900, 3):
+        box.hear(stores, count)
+        box.prove(stores)
+    sale = stores.till.add_sale(View(terms(), State.OPEN, 10**6, 0, None), 10**6, 0)
+    counter, offers = Counter(), {BUYER.public: ReadingsOffer(50)}
+    selling = ReadingsSale(cast("Seller", counter), stores, "runner", offers)
+
+    selling._offer(sale)
+    selling._offer(sale)
+
+    assert [(goods.source, goods.price) for goods in counter.sold] == [
+        (readings_source(stores.log.statement(1)), 100),
+        (readings_source(stores.log.statement(3)), 150),
+    ]
+    assert all(goods.simulated for goods in counter.sold)
+
+
+def test_a_batch_for_which_there_was_no_room_is_offered_again(box: Box) -> None:
+    stores = box.open()
+    box.hear(stores, 2)
+    box.prove(stores)
+    sale = stores.till.add_sale(View(terms(), State.OPEN, 10**6, 0, None), 10**6, 0)
+    counter, offers = Counter(room=0), {BUYER.public: ReadingsOffer(50)}
+    selling = ReadingsSale(cast("Seller", counter), stores, "runner", offers)
+
+    selling._offer(sale)
+    counter.room = 1
+    selling._offer(sale)
+
+    assert len(counter.sold) == 1
+
+
+def test_units_are_offered_as_the_meter_passes_them() -> None:
+    counter, meter_j = Counter(), [25_000.0]
+    tariff = Tariff("did:key:meter", 10_000, 7, simulated=True)
+    selling = UnitsSale(cast("Seller", counter), tariff, lambda: meter_j[0], sold_before=1)
+    sale = cast("Sale", type("OneSale", (), {"terms": terms()})())
+
+    selling._offer(sale)
+    meter_j[0] = 41_000.0
+    selling._offer(sale)
+    selling._offer(sale)
+
+    assert [goods.source for goods in counter.sold] == [tariff.source(n) for n in (2, 3, 4)]
