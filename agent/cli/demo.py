@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agent import gateway
-from agent.cli import view
 from agent.config import Config, parse
 from agent.export import disclosing, write_whole
 from agent.home import Home
@@ -158,6 +157,8 @@ class _Show:
         """The last screen, as a terminal of a fixed size would show it."""
         from rich.console import Console  # noqa: PLC0415  # heavy, and only for a picture
 
+        from agent.cli import view  # noqa: PLC0415  # same
+
         console = Console(
             record=True, width=PICTURE_COLUMNS, height=PICTURE_ROWS, file=io.StringIO()
         )
@@ -183,6 +184,8 @@ class _Show:
 
     async def _live(self, running: "Running", market: "Market", stop: asyncio.Event) -> None:
         from rich.live import Live  # noqa: PLC0415  # heavy, and only for a terminal
+
+        from agent.cli import view  # noqa: PLC0415  # same
 
         note = f"{self._seconds:.0f} s, or Ctrl-C to end" if self._seconds else "Ctrl-C ends it"
         with Live(screen=True, auto_refresh=False) as live:
@@ -236,6 +239,8 @@ class _Show:
 
 
 def _told(summary: dict[str, Any]) -> list[str]:
+    from agent.cli import view  # noqa: PLC0415  # rich again
+
     settled = view.money(summary["settled_minor_units"], summary["asset"])
     return [
         "",
