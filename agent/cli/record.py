@@ -6,12 +6,14 @@ from typing import Annotated
 
 import typer
 
+from agent import owner
 from agent.audit import HomeReport, verify_home
 from agent.export import export_home, write_whole
 from agent.home import HomeError
 from agent.status import printable
 from ledger_client import explanation
 from ledger_client.errors import LedgerError
+from ledger_client.keys import PublicKey
 from ledger_client.pins import BYTES_MAX, Pin, parse, render
 from ledger_client.record import SIZE_MAX
 from ledger_client.report import Report
@@ -47,12 +49,21 @@ def verify(
         Path | None,
         typer.Option("--pin", help="Remember the head in this file; refuse an older or other one."),
     ] = None,
+    owned_by: Annotated[
+        str, typer.Option("--owner", help="Take no other owner's word; a did:key.")
+    ] = "",
+    revocation: Annotated[
+        list[Path] | None,
+        typer.Option("--revocation", help="What the owner took back since; may come often."),
+    ] = None,
     as_json: Json = False,  # noqa: FBT002  # a flag of the command line
 ) -> None:
     """Check a record with no network and no key but what it names, or everything in a home."""
     try:
         held = _pins(pin)
-        report = _verify(what, Anchors(pins=held))
+        taken = [owner.read_revocation(owner.read_artefact(path)) for path in revocation or ()]
+        believed = PublicKey.from_did(owned_by) if owned_by else None
+        report = _verify(what, Anchors(owner=believed, revocations=tuple(taken), pins=held))
     except LedgerError as error:
         if as_json:
             typer.echo(json.dumps({"verified": False, "error": printable(str(error), 1_000)}))
