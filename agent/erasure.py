@@ -6,6 +6,7 @@ can be taken again, and the alias goes last: after a crash the same command fini
 """
 
 import mmap
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -25,7 +26,11 @@ _HEAD_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What was taken out of a home. `left` are files that still name the subject, not ours."""
+    """What was taken out of a home.
+
+    `kept` are signing keys that may be owed money, under names that say nothing; `left` are files
+    that still name the subject, which are not ours.
+    """
 
     subject: str
     urn: str
@@ -33,6 +38,7 @@ class Erased:
     packs: int
     goods: int
     files: tuple[str, ...]
+    kept: tuple[str, ...]
     left: tuple[str, ...]
 
 
@@ -68,8 +74,10 @@ def erase_subject(path: Path, subject: str) -> Erased:
             files = [*_broker_files(home, components), *_records(home, urn.encode())]
             for file in files:
                 scrub.destroy(file)
-            for each in components:
-                home.retire_component_key(each.alias, each.id, keep=each.id in parties)
+            shutil.rmtree(home.broker / "store", ignore_errors=True)  # the folders
+            names = [f"party-{subject}", *(f"component-{each.alias}" for each in components)]
+            kept = [home.retire_key(name, parties) for name in names]
+            scrub.rewrite(ledger)  # while the alias still leads here, should this be cut short
             registry.forget(subject)
             scrub.rewrite(ledger)
         return Erased(
@@ -79,6 +87,7 @@ def erase_subject(path: Path, subject: str) -> Erased:
             packs=packs,
             goods=goods,
             files=tuple(str(file.relative_to(path)) for file in files),
+            kept=tuple(str(key.relative_to(path)) for key in kept if key is not None),
             left=tuple(_mentions(home, urn, components)),
         )
     finally:

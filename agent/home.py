@@ -8,7 +8,7 @@ import fcntl
 import hashlib
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from agent import scrub
@@ -134,13 +134,16 @@ class Home:
         """Overwrite and remove K_subject; one that is gone already is fine."""
         scrub.destroy(self._subject_path(urn))
 
-    def retire_component_key(self, alias: str, short_id: str, *, keep: bool) -> None:
-        """Destroy a component's signing key, or keep it under its id, as it may be owed money."""
-        path = self.path / "keys" / f"component-{alias}.key"
-        if not keep:
+    def retire_key(self, name: str, parties: Collection[str]) -> Path | None:
+        """Destroy a signing key, or keep it under its short id if that is one of `parties`."""
+        path = self.key_path(name)
+        if not path.exists():
+            return None
+        short_id = read_key(path).public.short_id
+        if short_id not in parties:
             scrub.destroy(path)
-        elif path.exists():
-            path.rename(path.with_name(f"retired-{short_id}.key"))
+            return None
+        return path.rename(path.with_name(f"retired-{short_id}.key"))
 
     def _subject_path(self, urn: str) -> Path:
         return self.path / "keys" / "subjects" / f"{uuid.UUID(urn)}.key"

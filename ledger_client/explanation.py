@@ -101,7 +101,7 @@ def _missing(report: Report) -> Iterator[str]:
 
 def _about_any(report: Report) -> Iterator[str]:
     yield from (f"Who is behind a key: {each.line()}." for each in report.vouchings if not each.by)
-    known = "" if report.continues is None else ", which is the one that you pinned"
+    known = "" if report.continues is None else ", which is the one that you pinned,"
     yield (
         f"Who holds the keys: compare the log key{known} and whoever vouches for it with what you"
         " have from the owner himself."

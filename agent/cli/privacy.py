@@ -85,6 +85,7 @@ def _lines(erased: Erased) -> list[str]:
         f"the log still counts its readings under {erased.urn}, which names nobody now",
         "take its components out of the configuration, or they begin a new history at the next run",
         "what was sold, exported or told to others is theirs: ask them to erase it",
+        *(f"{name} is kept: it may be owed money" for name in erased.kept),
         *(f"still mentioned in {name}: look at it and remove it" for name in erased.left),
     ]
 

@@ -131,6 +131,7 @@ def leave_files(one: Lived, ids: dict[str, str], original: Path) -> None:
     )
     (home.broker / "nats.json").write_text(f'{{"users": ["{ids["strap"]}"]}}')
     home.broker_users.mkdir()
+    home.key("party-runner")
     for each in ids.values():
         (home.broker_users / each).write_text("password")
     one.needles.append(ids["strap"].encode())
@@ -211,8 +212,9 @@ def test_a_component_that_may_be_owed_money_keeps_its_key_under_its_id(
         strap = next(each for each in Registry(connection).components() if each.alias == "strap")
     monkeypatch.setattr(Till, "parties", lambda _: frozenset({strap.id}))
 
-    erase_subject(lived.path, "runner")
+    erased = erase_subject(lived.path, "runner")
 
+    assert erased.kept == (f"keys/retired-{strap.id}.key",)
     assert (lived.path / "keys" / f"retired-{strap.id}.key").exists()
     assert not (lived.path / "keys" / "component-strap.key").exists()
 
