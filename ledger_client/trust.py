@@ -19,6 +19,7 @@ from ledger_client.keys import KEY_BYTES, PublicKey, SigningKey
 from ledger_client.statements import Statement
 
 CERTIFICATE, REVOCATION, ROTATION = "certificate", "revocation", "rotation"
+KINDS = frozenset({CERTIFICATE, REVOCATION, ROTATION})
 REASONS = ("lost", "stolen", "compromised", "sold", "retired", "mistaken")
 HASH_BYTES = 32
 

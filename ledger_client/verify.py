@@ -93,6 +93,8 @@ def verify_log(log: "LogReader", anchors: Anchors = NOBODY) -> Report:
                 raise ProofError(f"the stored chain of {issuer.short_id} ends elsewhere")
             if log.successor(issuer) != audit.trust.followed.get(issuer):
                 raise ProofError(f"the stored successor of {issuer.short_id} is another")
+        if log.trust_positions() != audit.trust.positions:
+            raise ProofError("the log does not know where its statements of trust are")
     checkpoint = Checkpoint(first.name, head.size, head.root)
     return audit.report(checkpoint, head.note, head.issued_s, shown=head.size, disclosed=None)
 

@@ -99,9 +99,10 @@ NOBODY = Anchors()
 
 @dataclass(slots=True)
 class Trust:
-    """What a log says of trust, as a reader with these anchors takes it."""
+    """What a log says of trust, at which positions, as a reader with these anchors takes it."""
 
     anchors: Anchors = NOBODY
+    positions: list[int] = field(default_factory=list)
     _published: dict[PublicKey, list[Published]] = field(default_factory=dict)
     _revoked: list[tuple[int, Revocation]] = field(default_factory=list)
     _followed: dict[PublicKey, PublicKey] = field(default_factory=dict)
@@ -114,6 +115,8 @@ class Trust:
         Raises:
             RemoteError: it breaks a rule.
         """
+        if statement.kind in trust.KINDS:
+            self.positions.append(position)
         match statement.kind:
             case trust.CERTIFICATE:
                 for chain in trust.certified(statement):

@@ -321,6 +321,15 @@ def test_the_log_takes_no_certificate_that_breaks_a_rule(ledger: "Ledger") -> No
     assert ledger.log.head.size == 1
 
 
+def test_a_log_that_forgot_where_its_certificates_are_is_refused(ledger: "Ledger") -> None:
+    publish(ledger, [granted(ledger)])
+    ledger.connection.execute("DROP TRIGGER log_trust_no_DELETE")
+    ledger.connection.execute("DELETE FROM log_trust")
+
+    with pytest.raises(ProofError, match="where its statements of trust are"):
+        verify.verify_log(ledger.log)
+
+
 def test_a_record_whose_stored_successor_was_changed_is_refused(ledger: "Ledger") -> None:
     ledger.grow(1)
     ledger.connection.execute(
