@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from market import BUYER, LEDGER, NOTARY, OPERATOR, SELLER, STRANGER, memory, open_book, terms
 
-from ledger_client import statements
+from ledger_client import statements, trust
 from ledger_client.channels import sign_voucher
 from ledger_client.errors import EncodingError, RemoteError, SignatureError, StoreError
 from ledger_client.log import Log, LogReader
@@ -200,3 +200,18 @@ def test_money_is_conserved_whatever_is_asked_for() -> None:
         assert all(amount >= 0 for amount in held[1:])
 
     assert sum(check(connection, LogReader(connection)).values()) == 0
+
+
+def test_the_operators_next_key_carries_on_the_book_and_nobody_elses_does() -> None:
+    connection, book = traded()
+    log = Log.open(
+        connection, name=LEDGER, receipt_key=OPERATOR, note_key=NOTARY, demo=True, now_s=1
+    )
+    log.append([(bytes(32), trust.rotate(OPERATOR, STRANGER, 0, bytes(32), 1))], 1)
+
+    Book.open(connection, log, STRANGER, now_s=lambda: 1_000).issue(BUYER.public, 2_000)
+
+    assert check(connection, log)[ISSUANCE] == -2_000
+    book.issue(BUYER.public, 3_000)
+    with pytest.raises(StoreError, match="keys that do not follow"):
+        check(connection, log)
