@@ -62,6 +62,7 @@ def open_page(browser: Any, page_file: Path) -> Iterator[Callable[..., Page]]:  
 
     def opening(path: Path = page_file) -> Page:
         page = browser.new_page()
+        page.set_default_timeout(10_000)
         opened.append(page)
         page.on("request", lambda request: seen.append(request.url))
         page.on("pageerror", lambda error: seen.append(f"error {error}"))
