@@ -21,6 +21,7 @@ from agent.home import Home
 from agent.journal import Journal, JournalError
 from firmware_bridge.radio.adapter import what_is_missing
 from ledger_client.errors import LedgerError
+from ledger_client.examination import Examiner
 from ledger_client.log import open_database
 
 PYTHON_LEAST = (3, 11)
@@ -165,7 +166,8 @@ def _databases(home: Home) -> Iterator[Finding]:
                 if path == home.journal_db
                 else open_database(path, create=False)
             ):
-                yield Finding("databases", Verdict.OK, f"{path} is sound")
+                Examiner(path).run()
+            yield Finding("databases", Verdict.OK, f"{path} is sound")
         except (LedgerError, JournalError) as error:
             mend = f"mv {home.path} {home.path}.damaged   (keep it; then restore a copy)"
             yield Finding("databases", Verdict.BAD, str(error), mend)

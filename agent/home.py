@@ -41,6 +41,7 @@ class Home:
         self.journal_db = path / "journal.db"
         self.mark = path / "head"
         self.pending = path / "pending"
+        self.damaged = path / "damaged"
         self.broker = path / "broker"
         self.broker_users = path / "broker" / "users"
         self.socket = path / "status.sock"

@@ -20,6 +20,8 @@ from agent.stores import Stores
 from agent.topics import Rules
 from agent.uplink import Now, Proved, Uplink
 from firmware_bridge.radio import Radio
+from ledger_client import examination
+from ledger_client.examination import Examiner
 
 PROVE_EVERY_S = 0.5
 PUBLISH_EVERY_S = 0.25
@@ -118,6 +120,7 @@ class Running:
                     self.committer.run(self.stores.boot, lambda: self.now().stamp.boottime_ms)
                 ),
                 hearing.create_task(self._prove()),
+                hearing.create_task(self._examine()),
             ]
             ready()
             await stop.wait()
@@ -129,6 +132,16 @@ class Running:
         while True:
             self._note(self.uplink.step(self.now()))
             await asyncio.sleep(PROVE_EVERY_S)
+
+    async def _examine(self) -> None:
+        """Go through what was too large to be looked at before the start."""
+        home = self.stores.home
+        for path in filter(examination.is_large, (home.ledger_db, home.journal_db)):
+            examiner = Examiner(path)
+            try:
+                await asyncio.to_thread(examiner.run)
+            finally:
+                examiner.stop()
 
     async def _farewell(self, publisher: Publisher) -> None:
         async with asyncio.TaskGroup() as last:

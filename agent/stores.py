@@ -5,7 +5,7 @@ ledger.db holds log, settlement, registry and till on one connection; journal.db
 
 import sqlite3
 import uuid
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +13,18 @@ from pathlib import Path
 from agent import keyring
 from agent.clock import kernel_boot_id, minute_s
 from agent.home import Home, Vault, boot_identity
-from agent.journal import Journal, Losses
+from agent.journal import Journal, JournalDamageError, JournalError, Losses
 from agent.registry import Registered, Registry
 from agent.till import Till
 from firmware_bridge.radio import Stamp
+from ledger_client import examination, statements
 from ledger_client.checkpoints import Verifier
-from ledger_client.errors import StoreError
+from ledger_client.errors import DamageError, RemoteError
 from ledger_client.keys import PublicKey, SigningKey
 from ledger_client.log import Log, open_database
 from ledger_client.watermark import Watermark
+
+_DAMAGE = (DamageError, JournalDamageError, RemoteError, sqlite3.DatabaseError, UnicodeDecodeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,16 @@ def open_stores(wanted: Wanted, now: Stamp) -> Stores:
     home.lock()
     with ExitStack() as opened:
         opened.callback(home.unlock)
-        stores = _open(wanted, home, now, opened)
+        try:
+            stores = _open(wanted, home, now, opened)
+        except _DAMAGE as error:
+            files = [home.ledger_db, home.journal_db, home.mark]
+            kept = examination.keep_aside(home.damaged, files)
+            kind = JournalDamageError if isinstance(error, JournalError) else DamageError
+            raise kind(
+                f"{error}. Nothing was signed since; of the files as they were found {kept};"
+                f" milepost verify {home.path} says what still holds"
+            ) from error
         opened.pop_all()
     return stores
 
@@ -103,7 +115,7 @@ def _open(wanted: Wanted, home: Home, now: Stamp, opened: ExitStack) -> Stores:
     for each in components.values():
         vault.subject_key(each.subject)
     journal = opened.enter_context(closing(Journal.open(home.journal_db, wanted.journal_bytes_max)))
-    _check_ages(journal, log)
+    _check_ages(journal, log, signer.public, subjects.values())
     if starts > 1 or registry.boot_count(boot) > 1:
         journal.lose({each.subject: Losses(gap=1) for each in components.values()})
     return Stores(
@@ -124,13 +136,29 @@ def _open(wanted: Wanted, home: Home, now: Stamp, opened: ExitStack) -> Stores:
     )
 
 
-def _check_ages(journal: Journal, log: Log) -> None:
-    """A log older than the journal would sign other batches under numbers it gave out before."""
+def _check_ages(journal: Journal, log: Log, signer: PublicKey, registered: Collection[str]) -> None:
+    """A log older than the journal would sign other batches under numbers it gave out before.
+
+    A journal older than the log would sign the readings that it still holds a second time.
+    """
     batch = journal.newest_receipted()
     if batch is not None and log.find(batch.batch) != batch.log_index:
-        raise StoreError(
+        raise DamageError(
             f"the journal holds a receipt for entry {batch.log_index}, the log does not have it:"
             " ledger.db is older than journal.db; restore the two from one copy"
+        )
+    tip = log.tip(signer)
+    if not tip.sequence:
+        return
+    index = log.find_digest(tip.digest)
+    if index is None:
+        raise DamageError(f"the log lost batch {tip.sequence}, which its chain ends with")
+    identity, data = next((each.identity, each.statement) for each in log.entries(index))
+    erased = statements.verify(data).subject not in registered
+    if journal.find(identity) is None and not erased:
+        raise DamageError(
+            f"entry {index} of the log is a batch that the journal does not know: journal.db is"
+            " older than ledger.db; restore the two from one copy"
         )
 
 

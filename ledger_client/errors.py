@@ -27,3 +27,7 @@ class ProofError(RemoteError):
 
 class StoreError(LocalError):
     """A database that is damaged, of another version, or contradicts its own signed head."""
+
+
+class DamageError(StoreError):
+    """A database that lost or changed what it held, or an old copy of one: keep it as evidence."""

@@ -17,9 +17,9 @@ from functools import partial
 from pathlib import Path
 from typing import Self, cast
 
-from ledger_client import chains, checkpoints, genesis, merkle, receipts, statements
+from ledger_client import chains, checkpoints, examination, genesis, merkle, receipts, statements
 from ledger_client.chains import Tip
-from ledger_client.errors import LocalError, StoreError
+from ledger_client.errors import DamageError, LocalError, StoreError
 from ledger_client.keys import PublicKey, SigningKey
 from ledger_client.statements import Statement
 from ledger_client.watermark import Watermark
@@ -80,10 +80,11 @@ class Entry:
 
 
 def open_database(path: Path, *, create: bool = True) -> sqlite3.Connection:
-    """A checked connection in autocommit mode; its file is readable by the owner alone.
+    """A connection in autocommit mode that was looked at; the file is its owner's alone.
 
     Raises:
-        StoreError: missing (with `create=False`), not a database, damaged, or not to be opened.
+        StoreError: missing (with `create=False`), not a database, or not to be opened.
+        DamageError: not whole any more.
     """
     if not create and not path.is_file():
         raise StoreError(f"{path}: expected a database, there is no such file")
@@ -97,16 +98,15 @@ def open_database(path: Path, *, create: bool = True) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
-        found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if found != "ok":
-            raise StoreError(f"{path}: the database is damaged ({found}); restore a copy of it")  # noqa: TRY301  # one place that closes
+        examination.look(connection, path)
         connection.execute(
             "CREATE TABLE IF NOT EXISTS schema"
             " (part TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT"
         )
     except (sqlite3.Error, UnicodeDecodeError) as error:  # damage may be in a message of SQLite
         connection.close()
-        raise StoreError(f"{path}: cannot use the database: {error}; restore a copy") from error
+        kind = StoreError if examination.is_about_the_disk(error) else DamageError
+        raise kind(f"{path}: cannot use the database: {error}; restore a copy") from error
     except StoreError:
         connection.close()
         raise
@@ -376,7 +376,7 @@ class Log(LogReader):
         """The last head agrees with what is stored, and the log is the one that was meant."""
         head = self.head
         if self._size() != head.size or merkle.root_of(head.size, self.nodes) != head.root:
-            raise StoreError(
+            raise DamageError(
                 f"the log contradicts its last head of {head.size} entries; nothing is signed "
                 "until a copy is restored"
             )
@@ -396,5 +396,5 @@ def _node(connection: sqlite3.Connection, level: int, position: int) -> bytes:
         "SELECT hash FROM log_nodes WHERE level = ? AND position = ?", (level, position)
     ).fetchone()
     if row is None:
-        raise StoreError(f"the log lost the hash at level {level}, position {position}")
+        raise DamageError(f"the log lost the hash at level {level}, position {position}")
     return bytes(row[0])

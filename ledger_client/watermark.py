@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ledger_client import checkpoints
 from ledger_client.checkpoints import NOTE_BYTES_MAX, Checkpoint, Verifier
-from ledger_client.errors import RemoteError, StoreError
+from ledger_client.errors import DamageError, RemoteError, StoreError
 
 RootAt = Callable[[int], bytes | None]
 """The root of the head of so many entries, if the log signed one."""
@@ -70,11 +70,11 @@ class Watermark:
         """Return if the log signed the marked head, or none is marked.
 
         Raises:
-            StoreError: it did not: it is an old copy of itself.
+            DamageError: it did not: it is an old copy of itself.
         """
         marked = self.read()
         if marked is not None and root_at(marked.size) != marked.root:
-            raise StoreError(
+            raise DamageError(
                 f"{self._path}: this log signed a head of {marked.size} entries with root"
                 f" {marked.root.hex()} that its database does not have: the database is an old"
                 " copy, or another log signs with its keys. Nothing is signed. Restore the newest"

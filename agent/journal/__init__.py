@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from agent.batching import PackHead
-from agent.journal.file import JournalError, open_file
+from agent.journal.file import JournalDamageError, JournalError, open_file
 from agent.journal.rows import BATCH_COLUMNS, Batch, HeldPack, Losses, Pack, batch_of
 
-__all__ = ["Batch", "Journal", "JournalError", "Losses", "Pack"]
+__all__ = ["Batch", "Journal", "JournalDamageError", "JournalError", "Losses", "Pack"]
 
 _ROW_BYTES = 128  # what a row costs beside its body, near enough for a limit
 _RECEIPTED = (

@@ -3,6 +3,9 @@
 import sqlite3
 from pathlib import Path
 
+from ledger_client import examination
+from ledger_client.errors import DamageError
+
 SCHEMA_VERSION = 1
 
 _SCHEMA = """
@@ -31,6 +34,10 @@ CREATE TABLE counter (
 
 class JournalError(Exception):
     """The journal cannot be opened or written: what came, and what to do."""
+
+
+class JournalDamageError(JournalError):
+    """The journal lost or changed what it held, or is no journal: keep it as evidence."""
 
 
 def open_file(path: Path, *, create: bool) -> sqlite3.Connection:
@@ -67,11 +74,15 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, create: bool) -> Non
             connection.executescript(
                 f"BEGIN; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
             )
-        verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    except (sqlite3.Error, UnicodeDecodeError) as error:  # damage may be in a message of SQLite
-        if _is_about_the_disk(error):
+        examination.look(connection, path)
+    except (
+        sqlite3.Error,
+        UnicodeDecodeError,
+        DamageError,
+    ) as error:  # damage may be in a message of SQLite
+        if examination.is_about_the_disk(error):
             raise JournalError(f"{path}: cannot be opened ({error}); mend that first") from error
-        raise JournalError(
+        raise JournalDamageError(
             f"{path}: expected a journal, got a damaged or foreign file ({error});"
             f" move it aside, keep it, and start again"
         ) from error
@@ -80,13 +91,3 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, create: bool) -> Non
             f"{path}: expected schema version {SCHEMA_VERSION}, got {version};"
             " run the version of milepost that wrote it"
         )
-    if verdict != "ok":
-        raise JournalError(
-            f"{path}: expected a sound database, got {verdict!r}; move it aside and keep it"
-        )
-
-
-def _is_about_the_disk(error: Exception) -> bool:
-    """Whether SQLite complains of the disk or of its rights there, not of what the file holds."""
-    words = ("disk is full", "disk I/O", "readonly", "locked", "unable to open")
-    return any(word in str(error) for word in words)

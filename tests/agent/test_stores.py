@@ -102,6 +102,7 @@ def test_a_log_that_is_older_than_the_journal_is_refused(box: Box) -> None:
     box.close()
     for name, content in old.items():
         (box.path / name).write_bytes(content)
+    (box.path / "head").unlink()
 
     with pytest.raises(StoreError, match=r"older than journal\.db; restore the two"):
         box.open()
@@ -123,7 +124,7 @@ def test_a_damaged_journal_is_refused_and_kept(box: Box) -> None:
 def test_a_ledger_of_another_name_or_kind_is_refused(box: Box) -> None:
     box.open()
 
-    with pytest.raises(StoreError, match=r"expected 'other\.example/log'"):
+    with pytest.raises(StoreError, match=r"expected .*other\.example/log"):
         box.open(log_name="other.example/log")
     with pytest.raises(StoreError, match="demo: False"):
         box.open(demo=False)
@@ -134,8 +135,9 @@ def test_a_start_that_was_cut_short_anywhere_is_taken_up_again(box: Box) -> None
     stores = box.open()
     public = stores.signer.public
     box.close()
-    for name in ("journal.db", "ledger.db"):
-        (box.path / name).unlink()
+    for names in (("journal.db",), ("head", "ledger.db")):
+        for name in names:
+            (box.path / name).unlink()
         stores = box.open()
         assert stores.signer.public == public
         box.close()
