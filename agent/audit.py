@@ -6,7 +6,7 @@ folder: it also opens what is sealed, and compares the two databases with each o
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 
 from agent.claims import unpack
 from agent.home import Home, HomeError, Vault
+from agent.imports import imported, line
 from agent.journal import Batch, Journal
 from agent.registry import Registry
 from agent.till import Till
@@ -30,7 +31,10 @@ JOURNAL_BYTES_MAX = 1 << 44
 
 @dataclass(frozen=True, slots=True)
 class HomeReport:
-    """What holds in a home. `pending` batches are named but have no believed receipt yet."""
+    """What holds in a home. `pending` batches are named but have no believed receipt yet.
+
+    `imported` is what other gateways' records in it establish, by the name of their file.
+    """
 
     log: Report
     receipted: int
@@ -42,6 +46,7 @@ class HomeReport:
     channels: int
     sold_and_bought: int
     balances: dict[str, int]
+    imported: Mapping[str, Report]
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -61,6 +66,7 @@ class HomeReport:
                 "balances": self.balances,
                 "sum": sum(self.balances.values()),
             },
+            "imported": {name: report.as_json() for name, report in self.imported.items()},
         }
 
     def lines(self) -> list[str]:
@@ -77,6 +83,7 @@ class HomeReport:
                 f" {self.sold_and_bought} items, {len(self.balances)} balances that sum to"
                 f" {sum(self.balances.values())}"
             ),
+            *(line(name, report) for name, report in self.imported.items()),
         ]
 
 
@@ -141,6 +148,7 @@ def _verify(
         channels=sum(channels for channels, _ in tills),
         sold_and_bought=sum(lines for _, lines in tills),
         balances={account.hex()[:16]: balance for account, balance in _balances(ledger, log)},
+        imported={each.name: each.report for each in imported(home)},
     )
 
 

@@ -1,14 +1,21 @@
-"""Writes the record that a stranger can check: the whole log, with the owner's readings in it."""
+"""Writes the record that a stranger can check: the whole log, with the owner's readings in it.
+
+And takes in and gives out again what other gateways recorded.
+"""
 
 import os
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from agent.formats import raw
+from agent.formats.points import Point, points_of
 from agent.home import Home, HomeError, Vault
+from agent.imports import Evidence, accept, imported
 from agent.journal import Journal
 from agent.registry import Registry
-from ledger_client import record
+from ledger_client import genesis, record, statements
 from ledger_client.log import Entry, LogReader, open_database
 
 JOURNAL_BYTES_MAX = 1 << 44
@@ -21,13 +28,74 @@ def export_home(path: Path) -> bytes:
         HomeError: there is no home.
         LedgerError: log, keys or journal do not hold together.
     """
-    home = Home(path)
-    if not home.exists():
-        raise HomeError(f"{path}: expected the home folder of a gateway, there is no ledger.db")
+    home = _existing(path)
     with closing(open_database(home.ledger_db, create=False)) as ledger:
         vault = home.vault(Registry(ledger).subjects())
         with closing(open_journal(home)) as journal:
             return record.build(LogReader(ledger), disclosing(journal, vault))
+
+
+def import_into(path: Path, data: bytes) -> Evidence:
+    """Keep the record or excerpt in `data` in the home at `path`; nothing happens the second time.
+
+    Raises:
+        HomeError: there is no home, it is full, or it cannot be written.
+        LedgerError: it does not verify, or it contradicts what is here.
+    """
+    home = _existing(path)
+    with closing(open_database(home.ledger_db, create=False)) as ledger:
+        log = LogReader(ledger)
+        own = genesis.verify(statements.verify(log.statement(0))).verifier.vkey
+        evidence = accept(home, {head.size: head.root for head in log.heads()}, own, data)
+    if not evidence.path.exists():
+        try:
+            evidence.path.parent.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise HomeError(f"{evidence.path.parent}: cannot be made: {error.strerror}") from error
+        write_whole(evidence.path, data)
+    return evidence
+
+
+def imported_into(path: Path) -> Iterator[Evidence]:
+    """What was imported into the home at `path`, verified; raises as `imported` does."""
+    return imported(_existing(path))
+
+
+def points_of_all(records: Iterable[bytes], urn: str | None) -> Iterator[Point]:
+    """The disclosed readings of verified records, each once, of one subject if `urn` names it."""
+    seen: set[bytes] = set()
+    for data in records:
+        for point in points_of(data):
+            if point.leaf not in seen and urn in {None, point.subject}:
+                seen.add(point.leaf)
+                yield point
+
+
+def urn_of(home: Path | None, subject: str | None) -> str | None:
+    """The urn of a subject: given as such, or by its alias in this home; None for all.
+
+    Raises:
+        HomeError: there is no such alias.
+    """
+    if subject is None or subject.startswith("urn:"):
+        return subject
+    known: dict[str, str] = {}
+    if home is not None:
+        with closing(open_database(home / "ledger.db", create=False)) as ledger:
+            known = Registry(ledger).subjects()
+    if subject not in known:
+        raise HomeError(
+            f"{subject}: expected a subject of this home ({', '.join(known) or 'none'}) or the urn"
+            " of one"
+        )
+    return known[subject]
+
+
+def _existing(path: Path) -> Home:
+    home = Home(path)
+    if not home.exists():
+        raise HomeError(f"{path}: expected the home folder of a gateway, there is no ledger.db")
+    return home
 
 
 def open_journal(home: Home) -> Journal:
@@ -68,3 +136,33 @@ def write_whole(path: Path, data: bytes) -> None:
     except OSError as error:
         fresh.unlink(missing_ok=True)
         raise HomeError(f"{path}: cannot be written: {error.strerror}; name another") from error
+
+
+def write_folder(path: Path, records: Iterable[tuple[str, bytes]]) -> int:
+    """Each artefact of verified records as a file; the folder appears whole or not at all.
+
+    The files of a record with a name are in a folder of their own, `imported-<name>`. Returns how
+    many files there are.
+
+    Raises:
+        HomeError: the folder is there and not empty, or it cannot be written.
+    """
+    fresh = path.with_name(f".{path.name}.new")
+    count = 0
+    try:
+        if path.exists() and any(path.iterdir()):
+            raise HomeError(f"{path}: expected a new folder or an empty one; name another")
+        shutil.rmtree(fresh, ignore_errors=True)  # what a crash half way left
+        for name, data in records:
+            folder = fresh / f"imported-{name}" if name else fresh
+            folder.mkdir(mode=0o700)
+            for file, content in raw.files(data):
+                descriptor = os.open(folder / file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                with os.fdopen(descriptor, "wb") as opened:
+                    opened.write(content)
+                count += 1
+        fresh.rename(path)
+    except OSError as error:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise HomeError(f"{path}: cannot be written: {error.strerror}; name another") from error
+    return count

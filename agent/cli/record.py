@@ -1,4 +1,4 @@
-"""`milepost export` and `milepost verify`: evidence out of a home, and judged by anybody."""
+"""`milepost verify`: evidence judged by anybody, or a whole home by its owner."""
 
 import json
 from pathlib import Path
@@ -8,14 +8,14 @@ import typer
 
 from agent import owner
 from agent.audit import HomeReport, verify_home
-from agent.export import export_home, write_whole
+from agent.export import write_whole
+from agent.history import PAGE_BYTES_MAX, record_in
 from agent.home import HomeError
 from agent.status import printable
 from ledger_client import explanation
 from ledger_client.errors import LedgerError
 from ledger_client.keys import PublicKey
 from ledger_client.pins import BYTES_MAX, Pin, parse, render
-from ledger_client.record import SIZE_MAX
 from ledger_client.report import Report
 from ledger_client.verify import verify_record
 from ledger_client.vouching import Anchors
@@ -26,24 +26,9 @@ Home = Annotated[Path, typer.Option("--home", help="The gateway's home folder.")
 Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of lines.")]
 
 
-def export(
-    home: Home,
-    out: Annotated[Path, typer.Option("--out", help="The file to write.")],
-    as_json: Json = False,  # noqa: FBT002  # a flag of the command line
-) -> None:
-    """Write one self-contained record: statements, receipts, checkpoint, leaves and proofs."""
-    data = export_home(home)
-    report = verify_record(data)
-    write_whole(out, data)
-    if as_json:
-        typer.echo(json.dumps({"record": str(out), "bytes": len(data), **report.as_json()}))
-    else:
-        typer.echo(f"{out}: {len(data)} bytes, {report.size} entries, {report.disclosed} readings")
-
-
 def verify(
     what: Annotated[
-        Path, typer.Argument(help="A record, an excerpt, or the home folder of a gateway.")
+        Path, typer.Argument(help="A record, an excerpt, a history page, or a gateway's home.")
     ],
     pin: Annotated[
         Path | None,
@@ -107,6 +92,6 @@ def _verify(what: Path, anchors: Anchors) -> Report | HomeReport:
         return verify_home(what, anchors)
     try:
         with what.open("rb") as file:
-            return verify_record(file.read(SIZE_MAX + 1), anchors)
+            return verify_record(record_in(file.read(PAGE_BYTES_MAX + 1)), anchors)
     except OSError as error:
         raise HomeError(f"{what}: expected a record or a home: {error.strerror}") from error

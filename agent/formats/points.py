@@ -13,13 +13,14 @@ import msgspec
 from firmware_bridge.readings import QUANTITIES, Provenance
 from ledger_client import batches, leaves, merkle, record, statements
 from ledger_client.disclosure import Disclosure, Part
+from ledger_client.errors import LedgerError
 from ledger_client.report import PROVENANCE_NAMES
 
 _SANE_MAX = 1e12  # what is larger no sensor says, and would overflow where units differ
 _NAMESPACE = UUID("6d696c65-706f-5374-8001-706f696e7473")
 
 
-class FormatError(Exception):
+class FormatError(LedgerError):
     """What is asked for cannot be written in this format: what came, and what to do."""
 
 
