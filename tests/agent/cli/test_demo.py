@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from agent.cli import app, demo
+from agent.cli import demo
+from agent.cli.main import application
 from ledger_client.log import open_database
 from ledger_client.record import parse as parse_record
 
@@ -103,7 +104,7 @@ def test_an_exported_record_is_the_one_that_verifies(
 
 
 def run(*words: str) -> Result:
-    return CliRunner().invoke(app, list(words), catch_exceptions=False)
+    return CliRunner().invoke(application(), list(words), catch_exceptions=False)
 
 
 def test_a_second_run_on_a_home_goes_on_where_the_first_one_ended(

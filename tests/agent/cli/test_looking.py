@@ -12,7 +12,7 @@ import pytest
 from box import Box
 from typer.testing import CliRunner
 
-from agent.cli import app
+from agent.cli.main import application
 from agent.home import HomeError
 from agent.status import AccountView, ComponentView, Snapshot
 
@@ -73,7 +73,7 @@ def home(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_status_shows_the_running_gateway_without_control_characters(home: Path) -> None:
-    result = CliRunner().invoke(app, ["status", "--home", str(home)])
+    result = CliRunner().invoke(application(), ["status", "--home", str(home)])
 
     assert result.exit_code == 0
     lines = result.output.splitlines()
@@ -86,7 +86,7 @@ def test_status_shows_the_running_gateway_without_control_characters(home: Path)
 
 
 def test_status_as_json_is_the_snapshot(home: Path) -> None:
-    result = CliRunner().invoke(app, ["status", "--home", str(home), "--json"])
+    result = CliRunner().invoke(application(), ["status", "--home", str(home), "--json"])
 
     shown = json.loads(result.output)
     assert (result.exit_code, shown["running"], shown["readings"]) == (0, True, 12)
@@ -94,7 +94,7 @@ def test_status_as_json_is_the_snapshot(home: Path) -> None:
 
 def test_a_gateway_of_another_version_is_to_be_restarted(tmp_path: Path) -> None:
     with answering(tmp_path, b"{}") as home:
-        result = CliRunner().invoke(app, ["status", "--home", str(home)])
+        result = CliRunner().invoke(application(), ["status", "--home", str(home)])
 
     assert isinstance(result.exception, HomeError)
     assert "restart the gateway" in str(result.exception)
@@ -112,7 +112,7 @@ def test_where_nothing_runs_status_tells_what_the_databases_say(
     box.close()
 
     result = CliRunner().invoke(
-        app, ["status", "--home", str(box.path), *(["--json"] if as_json else [])]
+        application(), ["status", "--home", str(box.path), *(["--json"] if as_json else [])]
     )
 
     assert result.exit_code == 1
@@ -131,9 +131,9 @@ def test_status_finds_a_home_beside_it_or_asks_for_one(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("agent.cli.status.HOMES", (Path("milepost-home"),))
 
-    nowhere = CliRunner().invoke(app, ["status"])
+    nowhere = CliRunner().invoke(application(), ["status"])
     Path("milepost-home").mkdir()
-    empty = CliRunner().invoke(app, ["status"])
+    empty = CliRunner().invoke(application(), ["status"])
 
     assert "name it with --home" in str(nowhere.exception)
     assert "no ledger.db there" in str(empty.exception)
@@ -145,8 +145,8 @@ def test_scan_lists_what_a_recording_heard_with_the_profile_that_understands_it(
     monkeypatch.chdir(CONFIGS.parent)
     arguments = ["scan", "--config", "configs/replay.toml", "--seconds", "1"]
 
-    lines = CliRunner().invoke(app, arguments)
-    rows = CliRunner().invoke(app, [*arguments, "--json"])
+    lines = CliRunner().invoke(application(), arguments)
+    rows = CliRunner().invoke(application(), [*arguments, "--json"])
 
     assert lines.exit_code == rows.exit_code == 0
     assert "tyre           component tyre-front-left" in lines.output
@@ -161,7 +161,7 @@ def test_scan_says_how_a_new_device_is_added(tmp_path: Path) -> None:
         f'replay_file = "{CONFIGS}/replay.jsonl"\n'
     )
 
-    result = CliRunner().invoke(app, ["scan", "--config", str(path), "--seconds", "1"])
+    result = CliRunner().invoke(application(), ["scan", "--config", str(path), "--seconds", "1"])
 
     assert "new: add it under [[components]]" in result.output
 
@@ -171,7 +171,7 @@ def test_scan_without_an_adapter_says_what_mends_it(
 ) -> None:
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={tmp_path}/no-bus")
 
-    result = CliRunner().invoke(app, ["scan"])
+    result = CliRunner().invoke(application(), ["scan"])
 
     assert result.exit_code == 1
     assert "run: sudo" in str(result.exception)
@@ -180,8 +180,8 @@ def test_scan_without_an_adapter_says_what_mends_it(
 def test_the_doctor_is_content_with_a_recording_on_a_fresh_box(tmp_path: Path) -> None:
     arguments = ["doctor", "--config", str(CONFIGS / "replay.toml"), "--home", str(tmp_path / "h")]
 
-    lines = CliRunner().invoke(app, arguments)
-    found = CliRunner().invoke(app, [*arguments, "--json"])
+    lines = CliRunner().invoke(application(), arguments)
+    found = CliRunner().invoke(application(), [*arguments, "--json"])
 
     assert lines.exit_code == found.exit_code == 0
     assert lines.output.startswith("ok    python")
@@ -195,8 +195,8 @@ def test_the_doctor_ends_with_1_and_a_command_when_something_is_bad(
 ) -> None:
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={tmp_path}/no-bus")
 
-    bare = CliRunner().invoke(app, ["doctor", "--home", str(tmp_path)])
-    car = CliRunner().invoke(app, ["doctor", "--config", str(CONFIGS / "car.toml")])
+    bare = CliRunner().invoke(application(), ["doctor", "--home", str(tmp_path)])
+    car = CliRunner().invoke(application(), ["doctor", "--config", str(CONFIGS / "car.toml")])
 
     assert bare.exit_code == car.exit_code == 1
     assert "bad   radio" in bare.output

@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
-import typer
+from typer.testing import CliRunner
 
-from agent import cli
 from agent.broker import BrokerError
+from agent.cli import main as cli
 from agent.config import ConfigError
 from agent.journal import JournalError
 
@@ -86,7 +86,7 @@ class Failing:
         self._monkeypatch = monkeypatch
 
     def __call__(self, error: BaseException) -> None:
-        self._monkeypatch.setattr(cli, "app", Said(error))
+        self._monkeypatch.setattr(cli, "application", lambda _wanted: Said(error))
         cli.main()
 
 
@@ -127,5 +127,15 @@ def test_a_bug_is_not_dressed_up(fail: Failing, error: Exception) -> None:
         fail(error)
 
 
-def test_the_command_is_a_typer_application() -> None:
-    assert isinstance(cli.app, typer.Typer)
+@pytest.mark.parametrize("name", [*cli.COMMANDS, *cli.GROUPS])
+def test_each_command_can_be_had_alone_and_tells_how_it_is_used(name: str) -> None:
+    alone = CliRunner().invoke(cli.application(name), [name, "--help"])
+    among_all = CliRunner().invoke(cli.application(), [name, "--help"])
+
+    assert alone.exit_code == 0
+    assert alone.stdout == among_all.stdout
+
+
+def test_an_unknown_command_is_told_all_that_there_are() -> None:
+    assert CliRunner().invoke(cli.application("nonsense"), ["nonsense"]).exit_code == 2
+    assert set(cli.COMMANDS) < set(CliRunner().invoke(cli.application(), ["--help"]).stdout.split())

@@ -7,14 +7,14 @@ import pytest
 from box import Box
 from typer.testing import CliRunner, Result
 
-from agent.cli import app
+from agent.cli.main import application
 from agent.home import Home, HomeError
 from ledger_client import enrolment
 from ledger_client.errors import EncodingError, LocalError, RemoteError
 
 
 def run(*arguments: object, code: int = 0) -> Result:
-    result = CliRunner().invoke(app, [str(each) for each in arguments])
+    result = CliRunner().invoke(application(), [str(each) for each in arguments])
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     assert result.exit_code == code, result.output

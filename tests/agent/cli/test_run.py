@@ -16,13 +16,13 @@ import pytest
 from typer.testing import CliRunner
 
 from agent.audit import verify_home
-from agent.cli import app
+from agent.cli.main import application
 from agent.cli.run import OneLine
 from firmware_bridge.errors import RadioUnavailableError
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 MEMORY_KIB_MAX = 80 * 1024
-START = (sys.executable, "-c", "from agent.cli import main; main()", "run", "--config")
+START = (sys.executable, "-c", "from agent.cli.main import main; main()", "run", "--config")
 
 
 def written(folder: Path, *changes: tuple[str, str]) -> Path:
@@ -207,7 +207,7 @@ def test_the_command_reads_its_file_and_serves_it(
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={tmp_path}/no-bus")
     config = written(tmp_path, ('kind = "replay"', 'kind = "auto"'))
 
-    result = CliRunner().invoke(app, ["run", "--config", str(config)])
+    result = CliRunner().invoke(application(), ["run", "--config", str(config)])
     logging.getLogger("asyncio").setLevel(level)
 
     assert isinstance(result.exception, RadioUnavailableError)
