@@ -54,13 +54,20 @@ $(VENV)/.mosquitto: | $(BIN)/python
 	else echo "tests with Mosquitto will skip: run 'sudo apt-get install mosquitto' to have them"; fi
 	@touch $@
 
+# The page that checks records is tested in Debian's Chromium. Without it those tests skip, and say so.
+$(VENV)/.chromium: | $(BIN)/python
+	@test -x /usr/bin/chromium || \
+	if [ -n "$(ROOT)" ]; then apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium >/dev/null; \
+	else echo "tests in a browser will skip: run 'sudo apt-get install chromium' to have them"; fi
+	@touch $@
+
 check: $(VENV)/.developing
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: check $(VENV)/.mosquitto
+test: check $(VENV)/.mosquitto $(VENV)/.chromium
 	$(BIN)/coverage erase
 	$(BIN)/pytest -n 2 --cov --cov-report=
 	$(BIN)/coverage report --fail-under=90
