@@ -10,7 +10,6 @@ from agent import owner
 from agent.audit import HomeReport, verify_home
 from agent.export import write_whole
 from agent.history import PAGE_BYTES_MAX, record_in
-from agent.history import PAGE_BYTES_MAX, record_in
 from agent.home import HomeError
 from agent.status import printable
 from ledger_client import explanation
