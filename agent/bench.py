@@ -71,7 +71,8 @@ def pipeline(folder: Path, count: int) -> dict[str, float | int]:
     }
 
 
-def _ours(folder: Path, kept: list[Kept], now: Stamp) -> tuple[float, float, int]:
+def opened(folder: Path, now: Stamp) -> Stores:
+    """The stores of a gateway with one foot pod, in `folder`."""
     component = Registered("shoe-left", "shoe", "F0:00:00:00:01:01", "running", SUBJECT, "")
     wanted = Wanted(
         home=folder / "home",
@@ -80,40 +81,55 @@ def _ours(folder: Path, kept: list[Kept], now: Stamp) -> tuple[float, float, int
         journal_bytes_max=1 << 40,
         components=(component,),
     )
-    stores = open_stores(wanted, now)
+    return open_stores(wanted, now)
+
+
+def uplink_of(stores: Stores, batch_readings: int) -> Uplink:
+    """What signs the readings in `stores`, so many to a batch."""
+    return Uplink(
+        journal=stores.journal,
+        log=stores.log,
+        vault=stores.vault,
+        signer=stores.signer,
+        log_key=stores.log_key,
+        subjects=stores.subjects,
+        boots=stores.registry,
+        limits=BatchLimits(batch_readings, 1 << 40),
+        batches_max=64,
+    )
+
+
+def commit(stores: Stores, group: list[Kept]) -> None:
+    """One group commit."""
+    body = stores.vault.seal_pack(SUBJECT, pack(group))
+    readings_in = len(group) * READINGS_PER_PACKET
+    first, last = group[0].boottime_ms, group[-1].boottime_ms
+    stores.journal.put([Pack(SUBJECT, stores.boot, readings_in, first, last, body)], {}, {}, last)
+
+
+def moment(stores: Stores, at: Stamp) -> Now:
+    """What this gateway knows of time."""
+    return Now(at, Quality(ClockState.RESTORED, None), stores.boot, steps=0)
+
+
+def _ours(folder: Path, kept: list[Kept], now: Stamp) -> tuple[float, float, int]:
+    stores = opened(folder, now)
     try:
-        uplink = Uplink(
-            journal=stores.journal,
-            log=stores.log,
-            vault=stores.vault,
-            signer=stores.signer,
-            log_key=stores.log_key,
-            subjects=stores.subjects,
-            boots=stores.registry,
-            limits=BatchLimits(BATCH_READINGS, 1 << 40),
-            batches_max=64,
-        )
-        moment = Now(now, Quality(ClockState.RESTORED, None), stores.boot, steps=0)
+        uplink = uplink_of(stores, BATCH_READINGS)
+        at = moment(stores, now)
         size = COMMIT_READINGS // READINGS_PER_PACKET
         wall_s, cpu_s = time.perf_counter(), time.process_time()
         proved = 0
         for start in range(0, len(kept), size):
-            _commit(stores, kept[start : start + size])
-            proved += sum(each.readings for each in uplink.step(moment))
-        proved += sum(each.readings for each in uplink.step(moment, drain=True))
+            commit(stores, kept[start : start + size])
+            proved += sum(each.readings for each in uplink.step(at))
+        proved += sum(each.readings for each in uplink.step(at, drain=True))
         cpu_s, wall_s = time.process_time() - cpu_s, time.perf_counter() - wall_s
         if proved != len(kept) * READINGS_PER_PACKET:
             raise RuntimeError(f"{proved} readings receipted of {len(kept) * READINGS_PER_PACKET}")
         return cpu_s, wall_s, stores.journal.bytes_used + stores.home.ledger_db.stat().st_size
     finally:
         stores.close()
-
-
-def _commit(stores: Stores, group: list[Kept]) -> None:
-    body = stores.vault.seal_pack(SUBJECT, pack(group))
-    readings_in = len(group) * READINGS_PER_PACKET
-    first, last = group[0].boottime_ms, group[-1].boottime_ms
-    stores.journal.put([Pack(SUBJECT, stores.boot, readings_in, first, last, body)], {}, {}, last)
 
 
 def _plain(folder: Path, kept: list[Kept]) -> float:
