@@ -19,12 +19,15 @@ from agent.journal import Batch, Journal
 from agent.registry import Registry
 from agent.till import Till
 from ledger_client import batches, leaves, statements
+from ledger_client.checkpoints import parse_vkey
 from ledger_client.errors import ProofError, StoreError
-from ledger_client.log import LogReader, open_database
+from ledger_client.log import Entry, LogReader, open_database
 from ledger_client.report import Report
 from ledger_client.settlement import embedded
+from ledger_client.statements import Statement
 from ledger_client.verify import BATCH, verify_log
 from ledger_client.vouching import NOBODY, Anchors
+from ledger_client.watermark import Watermark
 
 JOURNAL_BYTES_MAX = 1 << 44
 
@@ -133,6 +136,7 @@ def _verify(
     vault = home.vault(registry.subjects())
     states = _verify_batches(journal, log, vault, registry)
     unproved = _verify_packs(journal, vault)
+    Watermark(home.mark, parse_vkey(report.vkey)).check(log.root_at)
     tills = [Till(ledger).check()]
     for database in sorted(home.path.glob("peers/*/till.db")):
         with _whole(database) as connection:
@@ -191,12 +195,17 @@ def _verify_batches(
         known.add(batch.batch)
     for entry in log.entries():
         statement = statements.verify(entry.statement)
-        if statement.kind != BATCH or entry.identity in known:
+        if statement.kind != BATCH or entry.identity in known or _is_guest(entry, statement):
             continue
         if statement.subject not in erased:
             raise ProofError(f"entry {entry.index}: the journal does not know its readings")
         states["erased"] += 1
     return states
+
+
+def _is_guest(entry: Entry, statement: Statement) -> bool:
+    """Whether it was registered from outside, by another gateway: its digest is its identity."""
+    return entry.identity == statement.digest
 
 
 def _said(said: batches.Batch) -> tuple[object, ...]:

@@ -97,12 +97,46 @@ class Broker(Strict, frozen=True):
     personal_tele: bool = False
 
 
+class LogService(Strict, frozen=True):
+    """The log over HTTP: statements of `issuers` are taken, receipts and tiles given to anybody."""
+
+    enabled: bool = False
+    host: str = "127.0.0.1"
+    port: Port = 8484
+    issuers: tuple[Did, ...] = ()
+    body_bytes_max: Annotated[int, Meta(ge=1_024, le=65_536)] = 65_536
+    requests_per_s_max: Annotated[int, Meta(ge=1, le=10_000)] = 20
+    connections_max: Annotated[int, Meta(ge=1, le=1_000)] = 32
+
+
+class Cosigner(Strict, frozen=True):
+    """A witness of our log: its verifier key, and "mqtt" or the prefix of its HTTP paths."""
+
+    vkey: str
+    url: Annotated[str, Meta(pattern=r"^(mqtt|https?://.+)$")] = "mqtt"
+
+
+class Witness(Strict, frozen=True):
+    """Whom `milepost witness` cosigns for, as `name`: verifier keys of logs; HTTP if `enabled`."""
+
+    name: str = ""
+    logs: tuple[str, ...] = ()
+    enabled: bool = False
+    host: str = "127.0.0.1"
+    port: Port = 8485
+    requests_per_s_max: Annotated[int, Meta(ge=1, le=10_000)] = 20
+    connections_max: Annotated[int, Meta(ge=1, le=1_000)] = 32
+    watch: bool = True
+
+
 class Ledger(Strict, frozen=True):
-    """The log's name and the engine that settles."""
+    """The log's name, the engine that settles, whether it serves HTTP, and who witnesses it."""
 
     name: str = "milepost.local/log"
     settlement: Literal["embedded"] = "embedded"
     asset: Annotated[str, Meta(pattern=r"^[A-Z]{3}/[0-9]$")] = "EUR/6"
+    service: LogService = LogService()
+    witnesses: tuple[Cosigner, ...] = ()
 
 
 class Component(Strict, frozen=True):
@@ -155,6 +189,7 @@ class Config(Strict, frozen=True):
     batch: Batch = Batch()
     broker: Broker = Broker()
     ledger: Ledger = Ledger()
+    witness: Witness = Witness()
     components: tuple[Component, ...] = ()
     sales: tuple[Sale, ...] = ()
     services: tuple[Service, ...] = ()

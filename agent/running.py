@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from agent.broker import Broker
@@ -39,6 +40,12 @@ class Deal(Protocol):
     async def settle(self) -> None:
         """Claim what is owed and end what may end; bounded in time by the caller."""
         ...
+
+
+class Guard(Deal, Protocol):
+    """Finds out whether this log may go on; it runs from the start, the other deals after it."""
+
+    cleared: asyncio.Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +79,10 @@ class Trade:
 
 @dataclass(slots=True)
 class Running:
-    """The joined parts, and what happened since the start."""
+    """The joined parts, and what happened since the start.
+
+    Nothing is signed, told or traded before the `guard`, if there is one, says that it is safe.
+    """
 
     stores: Stores
     radio: Radio
@@ -85,6 +95,7 @@ class Running:
     connect: Callable[[asyncio.TaskGroup], Awaitable[Connection]]
     publisher: Callable[[Broker], Publisher]
     deals: Sequence[Deal] = ()
+    guard: Guard | None = None
     broker: Broker | None = None
     telling: Publisher | None = None
     proved: int = 0
@@ -100,14 +111,21 @@ class Running:
             connection = await self.connect(services)
             self.broker = connection.broker
             publisher = self.telling = self.publisher(connection.broker)
-            telling = services.create_task(publisher.run(PUBLISH_EVERY_S, asyncio.sleep))
-            trading = [services.create_task(deal.run(connection)) for deal in self.deals]
+            tell = partial(publisher.run, PUBLISH_EVERY_S, asyncio.sleep)
+            telling = services.create_task(self._once_cleared(tell))
+            trading = [
+                services.create_task(self._once_cleared(partial(deal.run, connection)))
+                for deal in self.deals
+            ]
+            if self.guard is not None:
+                trading.append(services.create_task(self.guard.run(connection)))
             await self._hear(stop, ready)
             telling.cancel()
-            self._note(self.uplink.step(self.now(), drain=True))
-            with suppress(TimeoutError):
-                async with asyncio.timeout(FAREWELL_MAX_S):
-                    await self._farewell(publisher)
+            if self.guard is None or self.guard.cleared.is_set():
+                self._note(self.uplink.step(self.now(), drain=True))
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(FAREWELL_MAX_S):
+                        await self._farewell(publisher)
             for task in (*trading, *connection.tasks):
                 task.cancel()
                 await asyncio.wait([task])
@@ -119,7 +137,7 @@ class Running:
                 hearing.create_task(
                     self.committer.run(self.stores.boot, lambda: self.now().stamp.boottime_ms)
                 ),
-                hearing.create_task(self._prove()),
+                hearing.create_task(self._once_cleared(self._prove)),
                 hearing.create_task(self._examine()),
             ]
             ready()
@@ -127,6 +145,11 @@ class Running:
             for task in work:
                 task.cancel()
                 await asyncio.wait([task])
+
+    async def _once_cleared(self, work: Callable[[], Awaitable[None]]) -> None:
+        if self.guard is not None:
+            await self.guard.cleared.wait()
+        await work()
 
     async def _prove(self) -> None:
         while True:

@@ -58,6 +58,11 @@ def checkpoint(gateway: str) -> str:
     return f"{ROOT}/c/{level(gateway)}/checkpoint"
 
 
+def checkpoint_of_all() -> str:
+    """Return the filter of every checkpoint: what a witness compares with what it cosigned."""
+    return f"{ROOT}/c/+/checkpoint"
+
+
 def pay(to: str, speaker: str) -> str:
     """Tally messages in CBOR; vouchers are retained."""
     return f"{ROOT}/in/{level(to)}/pay/{level(speaker)}"
@@ -126,6 +131,12 @@ def component_rules(component: str) -> Rules:
         publish=(f"{ROOT}/c/{name}/#", f"{ROOT}/in/+/+/{name}"),
         subscribe=(f"{ROOT}/in/{name}/#", f"{ROOT}/c/+/offer/#"),
     )
+
+
+def witness_rules(witness: str) -> Rules:
+    """Return the rules of a witness: a component's, and every checkpoint that is shown to all."""
+    rules = component_rules(witness)
+    return Rules(rules.publish, (*rules.subscribe, checkpoint_of_all()))
 
 
 def gateway_rules(gateway: str, components: Iterable[str]) -> Rules:

@@ -38,6 +38,7 @@ COMMANDS = {
     "export": "export.export",
     "import": "export.import_",
     "verify": "record.verify",
+    "witness": "witness.witness",
     "disclose": "privacy.disclose",
     "erase": "privacy.erase",
     "history": "history.command",

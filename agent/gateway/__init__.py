@@ -9,10 +9,11 @@ from agent.admission import Admission, Limits
 from agent.attendance import Attendance, Member, Roll
 from agent.batching import BatchLimits
 from agent.broker import Broker
-from agent.clock import ClockState, Steps, quality, stamp
+from agent.clock import ClockState, Steps, minute_s, quality, stamp
 from agent.config import Config, ConfigError
 from agent.gateway.certifying import certify
 from agent.gateway.connection import connector
+from agent.gateway.evidence import cosigner, log_service, witness_rules
 from agent.pipeline import CommitLimits, Committer, Component, Intake, Pipeline
 from agent.presence import Presence
 from agent.publisher import Names, Publisher
@@ -118,6 +119,8 @@ def compose(config: Config, stores: Stores, ears: Ears, board: Board, trade: Tra
         at = clock()
         return Now(at, quality(at.wall_ms / 1000), stores.boot, steps.seen(at))
 
+    asking = cosigner(config, stores)
+    guests = {**trade.guests, **witness_rules(config)}
     return Running(
         stores=stores,
         radio=radio,
@@ -143,8 +146,13 @@ def compose(config: Config, stores: Stores, ears: Ears, board: Board, trade: Tra
         ),
         board=board,
         now=now,
-        connect=connector(config, stores, _presence(config, stores), trade.relayed, trade.guests),
-        deals=(*trade.deals, _attendance(config, stores, ears, board)),
+        connect=connector(config, stores, _presence(config, stores), trade.relayed, guests),
+        deals=(
+            *trade.deals,
+            _attendance(config, stores, ears, board),
+            *log_service(config, stores, lambda: minute_s(clock().wall_ms), asking),
+        ),
+        guard=asking,
         publisher=lambda broker: _publisher(config, stores, broker),
     )
 

@@ -31,7 +31,7 @@ def connector(
     """
     settings, random = config.broker, Random()  # noqa: S311  # jitter, not a secret
     gateway, passwords = stores.signer.public.short_id, stores.home.broker_users
-    outside = _password(settings.password_file) if settings.password_file else ""
+    outside = read_password_file(settings.password_file) if settings.password_file else ""
 
     def users() -> list[User]:
         speaks_for = [*(each.id for each in stores.components.values()), *relayed]
@@ -82,7 +82,8 @@ def connector(
     return connect
 
 
-def _password(file: str) -> str:
+def read_password_file(file: str) -> str:
+    """The password in a file; raises BrokerError when it cannot be read."""
     try:
         return Path(file).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
