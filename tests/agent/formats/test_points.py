@@ -1,12 +1,17 @@
 """What a record gives away becomes points, and only that."""
 
+import json
+
 import pytest
 from box import WALL_MS, Box
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sample import CAR, RUNNER, START_S, point
 
 from agent import formats
 from agent.export import export_home
 from agent.formats.points import FormatError, moment, one_subject, points_of
+from firmware_bridge.readings import QUANTITIES
 from ledger_client import disclosure, record
 from ledger_client.disclosure import Part
 
@@ -98,3 +103,36 @@ def test_a_format_that_does_not_exist_is_named_with_those_that_do() -> None:
 def test_nothing_is_not_written() -> None:
     with pytest.raises(FormatError, match="this holds none"):
         formats.render("csv", [])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    name=st.sampled_from(("senml", "omh", "fhir", "vss")),
+    said=st.lists(
+        st.tuples(
+            st.sampled_from((*QUANTITIES, "warp_factor")),
+            st.floats(allow_nan=False, allow_infinity=False)
+            | st.integers(-(1 << 63), 1 << 63)
+            | st.text(max_size=8),
+            st.floats(allow_nan=False, allow_infinity=False) | st.just(START_S),
+        ),
+        max_size=6,
+    ),
+    component=st.text(max_size=8),
+    profile=st.sampled_from(("obd/1", "tyre/1", "cgm/2", "")),
+)
+def test_whatever_a_strangers_record_says_comes_out_as_json_or_is_refused(
+    name: str, said: list[tuple[str, float | str, float]], component: str, profile: str
+) -> None:
+    points = [
+        point(quantity, value, time_s=time_s, component=component, profile=profile)
+        for quantity, value, time_s in said
+    ]
+
+    try:
+        written = formats.render(name, points)
+    except FormatError:
+        return
+
+    json.loads(written.data, parse_constant=pytest.fail)
+    assert 1 <= written.points <= len(points)
