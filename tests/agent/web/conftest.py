@@ -9,12 +9,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from playwright.sync_api import BrowserContext, Page, sync_playwright
 
 from agent import history
 from ledger_client.errors import RemoteError
 from ledger_client.verify import verify_record
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 CHROMIUM = Path(os.environ.get("MILEPOST_CHROMIUM", "/usr/bin/chromium"))
 FLAGS = (
@@ -29,16 +28,14 @@ AT_ONCE = 200
 # What depends on the reader, or is not for a page to say.
 NOT_COMPARED = ("note", "continues", "unlinked", "level", "verified", "error")
 
-Page = Any  # playwright.sync_api.Page, where playwright is installed
-
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+def browser() -> Iterator[BrowserContext]:
     """A browser without a past."""
     if not CHROMIUM.exists():
         pytest.skip(f"{CHROMIUM} is absent: apt-get install chromium")
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with TemporaryDirectory() as profile, sync_api.sync_playwright() as playwright:
+    with TemporaryDirectory() as profile, sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
             profile, executable_path=str(CHROMIUM), headless=True, args=[*FLAGS, *sandbox]
         )
@@ -55,7 +52,7 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def open_page(browser: Any, page_file: Path) -> Iterator[Callable[..., Page]]:  # noqa: ANN401  # see Page
+def open_page(browser: BrowserContext, page_file: Path) -> Iterator[Callable[..., Page]]:
     """Opens the page (or another one) and notes every request, error and complaint of it."""
     opened: list[Page] = []
     seen: list[str] = []
@@ -102,7 +99,7 @@ class Judge:
 
 
 @pytest.fixture(scope="module")
-def judge(browser: Any, page_file: Path) -> Iterator[Judge]:  # noqa: ANN401  # see Page
+def judge(browser: BrowserContext, page_file: Path) -> Iterator[Judge]:
     """The page's judgement on many files at once."""
     page = browser.new_page()
     page.goto(page_file.as_uri())

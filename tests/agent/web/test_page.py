@@ -5,19 +5,19 @@ from base64 import b64encode
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import pytest
+from playwright.sync_api import Page
 
 from agent import history
 from tests.agent.web import makers
 
-Open = Callable[..., Any]
+Open = Callable[..., Page]
 
 HOSTILE = "<img src=x onerror=alert(1)>/</script><script>alert(2)</script>"
 
 
-def given(page: Any, tmp_path: Path, data: bytes, name: str = "car.milepost") -> Any:  # noqa: ANN401  # a page
+def given(page: Page, tmp_path: Path, data: bytes, name: str = "car.milepost") -> Page:
     """The page after a file was chosen and judged."""
     file = tmp_path / name
     file.write_bytes(data)
@@ -26,9 +26,9 @@ def given(page: Any, tmp_path: Path, data: bytes, name: str = "car.milepost") ->
     return page
 
 
-def verdict(page: Any) -> tuple[str, str]:  # noqa: ANN401  # a page
+def verdict(page: Page) -> tuple[str, str]:
     return (
-        page.get_attribute("[data-verdict]", "data-verdict"),
+        page.get_attribute("[data-verdict]", "data-verdict") or "",
         page.inner_text("[data-verdict] h2"),
     )
 
