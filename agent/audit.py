@@ -102,12 +102,15 @@ def verify_home(path: Path, anchors: Anchors = NOBODY) -> HomeReport:
         raise HomeError(f"{path}: expected the home folder of a gateway, there is no ledger.db")
     home.lock()
     try:
-        with (
-            _whole(home.ledger_db) as ledger,
-            closing(Journal.open(home.journal_db, JOURNAL_BYTES_MAX, create=False)) as journal,
-        ):
-            journal.check()
-            return _verify(home, ledger, journal, anchors)
+        with _whole(home.ledger_db) as ledger:
+            if not home.journal_db.exists() and not LogReader(ledger).has_batches():
+                raise HomeError(
+                    f"{path}: nothing was kept here yet, its first start was cut short;"
+                    " start it again"
+                )
+            with closing(Journal.open(home.journal_db, JOURNAL_BYTES_MAX, create=False)) as journal:
+                journal.check()
+                return _verify(home, ledger, journal, anchors)
     finally:
         home.unlock()
 

@@ -114,6 +114,7 @@ def _open(wanted: Wanted, home: Home, now: Stamp, opened: ExitStack) -> Stores:
     vault = home.vault(subjects)
     for each in components.values():
         vault.subject_key(each.subject)
+    till = Till.open(connection)
     journal = opened.enter_context(closing(Journal.open(home.journal_db, wanted.journal_bytes_max)))
     _check_ages(journal, log, signer.public, subjects.values())
     if starts > 1 or registry.boot_count(boot) > 1:
@@ -124,7 +125,7 @@ def _open(wanted: Wanted, home: Home, now: Stamp, opened: ExitStack) -> Stores:
         log=log,
         mark=mark,
         registry=registry,
-        till=Till.open(connection),
+        till=till,
         journal=journal,
         vault=vault,
         signer=signer,

@@ -266,15 +266,21 @@ class Till:
         return None if row is None else Invoice(held.terms.channel, n, *row)
 
     def check(self) -> tuple[int, int]:
-        """Channels and lines, once each sum, hash and promise was gone through.
+        """Channels and lines, once each sum, hash and promise was gone through; 0 before its birth.
 
         Raises:
             StoreError: the first thing that does not hold.
         """
+        if not self._born():
+            return 0, 0
         channels: list[Sale | Purchase] = [*self.sales(), *self.purchases()]
         return len(channels), sum(self._check(held) for held in channels)
 
     # --- inside
+
+    def _born(self) -> bool:
+        tables = self._db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'till_channels'")
+        return bool(tables.fetchone()[0])
 
     def _insert(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
         try:

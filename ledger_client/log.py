@@ -6,7 +6,7 @@ is on disk before any receipt leaves. Triggers refuse every change of what is wr
 
 Also here, as this is the room's door to SQLite: opening the database that the ledger's parts share
 (write-ahead log, synchronous=FULL: what is committed survives a power cut) and moving the schema of
-each part forward. That is why this file is longer than others.
+each part forward.
 """
 
 import sqlite3
@@ -97,6 +97,7 @@ def open_database(path: Path, *, create: bool = True) -> sqlite3.Connection:
         connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA wal_autocheckpoint = 256")  # 1 MiB beside the database
         connection.execute("PRAGMA foreign_keys = ON")
         examination.look(connection, path)
         connection.execute(
@@ -199,6 +200,13 @@ class LogReader:
         if row is None:
             raise StoreError("the log has no head: it was never opened for writing")
         return Head(*row)
+
+    def has_batches(self) -> bool:
+        """Whether any batch was ever logged; also of a database that never became a log."""
+        made = "SELECT 1 FROM sqlite_master WHERE name = 'log_chains'"
+        if self._connection.execute(made).fetchone() is None:
+            return False
+        return self._connection.execute("SELECT 1 FROM log_chains LIMIT 1").fetchone() is not None
 
     def find(self, identity: bytes) -> int | None:
         """Where the entry of that identity stands, if it is logged."""

@@ -279,3 +279,12 @@ def test_the_first_wrong_thing_is_a_proof_error_with_its_place(box: Box) -> None
 
     with pytest.raises(ProofError, match="batch 2 of the journal: entry 2 is of other readings"):
         verify_home(box.path)
+
+
+@pytest.mark.parametrize("made", ["", "CREATE TABLE log_chains (issuer BLOB)"])
+def test_a_home_whose_first_start_was_cut_short_says_so(tmp_path: Path, made: str) -> None:
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as database:
+        database.executescript(f"PRAGMA user_version = 1; {made}")
+
+    with pytest.raises(HomeError, match="nothing was kept here yet"):
+        verify_home(tmp_path)

@@ -26,6 +26,7 @@ KILLS = int(os.environ.get("KILLS", "50"))
 SEED = int(os.environ.get("SEED", "1"))
 PORT = 28_831
 ALIVE_S = (0.4, 9.0)
+UNBORN = "nothing was kept here yet"
 MILEPOST = Path(sys.executable).with_name("milepost")
 
 
@@ -66,6 +67,8 @@ def verify(home: Path) -> dict[str, object]:
     done = subprocess.run(
         [MILEPOST, "verify", home, "--json"], capture_output=True, text=True, check=False
     )
+    if done.returncode != 0 and UNBORN in done.stdout + done.stderr:
+        return {"readings": 0}  # killed within its very first moments
     if done.returncode != 0:
         raise SystemExit(f"verify refuses the home: {done.stdout}{done.stderr}")
     report: dict[str, object] = json.loads(done.stdout)
@@ -96,7 +99,7 @@ async def scenario() -> None:
                 kill(process)
                 if not (home / "ledger.db").exists():
                     continue
-                if observer is None:
+                if observer is None and (home / "broker" / "users" / "observer").exists():
                     observer = tasks.create_task(observe(home, seen))
                 report = await asyncio.to_thread(verify, home)
                 if int(str(report["readings"])) < readings:
