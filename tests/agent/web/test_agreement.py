@@ -276,25 +276,36 @@ def test_the_strict_decoder_is_the_same_on_malformed_and_unusual_bytes(judge: Ju
     ] == []
 
 
-def test_signatures_are_judged_as_libsodium_judges_them(judge: Judge) -> None:
-    lines = (VECTORS / "wycheproof-ed25519.jsonl").read_text().splitlines()
-    cases = [(each["key"], each["msg"], each["sig"]) for each in map(json.loads, lines)]
-    published = SHARED / "CCTV" / "ed25519vectors.json"
-    if published.exists():
-        cases += [
-            (each["A"], each["M"].encode().hex(), each["R"] + each["S"])
-            for each in json.loads(published.read_text())
-        ]
-
+def check_signatures(judge: Judge, cases: Sequence[tuple[str, str, str]]) -> int:
+    """How many signatures both take; that they agree on each is asserted."""
     evaluated = judge.evaluate(
         """(cases) => Promise.all(cases.map(([key, message, signature]) =>
           signatureHolds(unhex(key), unhex(message), unhex(signature))))""",
         cases,
     )
+    assert evaluated == [_holds(*case) for case in cases]
+    return sum(evaluated)
 
-    assert [
-        case for case, taken in zip(cases, evaluated, strict=True) if taken != _holds(*case)
-    ] == []
+
+def test_signatures_of_wycheproof_are_judged_as_libsodium_judges_them(judge: Judge) -> None:
+    lines = (VECTORS / "wycheproof-ed25519.jsonl").read_text().splitlines()
+
+    cases = [(each["key"], each["msg"], each["sig"]) for each in map(json.loads, lines)]
+
+    assert 0 < check_signatures(judge, cases) < len(cases)
+
+
+def test_signatures_of_cctv_are_judged_as_libsodium_judges_them(judge: Judge) -> None:
+    source = SHARED / "CCTV" / "ed25519" / "ed25519vectors.json"
+    if not source.is_file():
+        pytest.skip("the CCTV vectors lie beside the repository, not in it")
+
+    cases = [
+        (each["key"], each["msg"].encode().hex(), each["sig"])
+        for each in json.loads(source.read_text())
+    ]
+
+    assert (len(cases), check_signatures(judge, cases)) == (914, 43)
 
 
 def test_safe_keys_are_those_of_libsodium(judge: Judge) -> None:
