@@ -11,11 +11,11 @@ of `issuers`, of a kind that does not speak for this log itself, and next in its
 
 import base64
 from collections.abc import Awaitable, Callable, Iterable
-from hashlib import sha256
 
 from aiohttp import web
 
 from agent.httpd import CBOR, COSE, problem
+from agent.tiling import content
 from ledger_client import cbor, cose, genesis, statements, tiles
 from ledger_client.errors import EncodingError, LocalError, RemoteError, StoreError
 from ledger_client.keys import PublicKey
@@ -137,14 +137,6 @@ class Service:
             content_type="application/octet-stream",
             headers={"Cache-Control": "max-age=31536000, immutable"},
         )
-
-
-def content(log: Log, tile: tiles.Tile) -> bytes:
-    """The bytes of a tile that fits the log. An entry is the digest of its statement."""
-    if tile.level is not None:
-        return tiles.hashes(tile, log.nodes)
-    places = range(tile.start, tile.start + tile.width)
-    return tiles.bundle(sha256(log.statement(place)).digest() for place in places)
 
 
 def _statement(data: bytes) -> Statement:
