@@ -15,9 +15,11 @@ from cbor2 import CBORTag as Tag
 
 from ledger_client.errors import EncodingError, LocalError
 
-__all__ = ["DEPTH_MAX", "SIZE_MAX", "Tag", "decode", "encode", "encode_uniform"]
+__all__ = ["DEPTH_MAX", "ITEMS_MAX", "SIZE_MAX", "Tag", "decode", "encode", "encode_uniform"]
 
 SIZE_MAX = 65_536
+ITEMS_MAX = 1 << 17
+"""Items in one message: more than `SIZE_MAX` bytes can hold, so that only larger ones meet it."""
 DEPTH_MAX = 16
 
 _BYTES, _ARRAY, _MAP, _TAG = 2, 4, 5, 6
@@ -81,6 +83,7 @@ def decode(
     data: bytes,
     *,
     size_max: int = SIZE_MAX,
+    items_max: int = ITEMS_MAX,
     depth_max: int = DEPTH_MAX,
     tags: AbstractSet[int] = frozenset(),
     deterministic: bool = True,
@@ -96,7 +99,7 @@ def decode(
     """
     if len(data) > size_max:
         raise EncodingError(f"{len(data)} bytes of CBOR, at most {size_max} are taken")
-    reader = _Reader(data, tags, deterministic=deterministic)
+    reader = _Reader(data, tags, items_max, deterministic=deterministic)
     value = reader.item(depth_max)
     if reader.at != len(data):
         raise EncodingError(f"{len(data) - reader.at} bytes after the end of the CBOR item")
@@ -106,10 +109,13 @@ def decode(
 class _Reader:
     """A cursor over the bytes of one item."""
 
-    __slots__ = ("_data", "_deterministic", "_tags", "at")
+    __slots__ = ("_data", "_deterministic", "_left", "_tags", "at")
 
-    def __init__(self, data: bytes, tags: AbstractSet[int], *, deterministic: bool) -> None:
+    def __init__(
+        self, data: bytes, tags: AbstractSet[int], items_max: int, *, deterministic: bool
+    ) -> None:
         self._data = data
+        self._left = items_max
         self._tags = tags
         self._deterministic = deterministic
         self.at = 0
@@ -142,6 +148,13 @@ class _Reader:
         self.at += size
         return self._data[self.at - size : self.at]
 
+    def _expect(self, items: int) -> None:
+        """So many items follow: no more than bytes are left, nor than are taken in all."""
+        self._room(items)
+        self._left -= items
+        if self._left < 0:
+            raise self._refuse("more items than are taken in a message of this size")
+
     def _room(self, size: int) -> None:
         """Every item takes a byte at least, so no count can be larger than the rest."""
         if size > len(self._data) - self.at:
@@ -172,7 +185,7 @@ class _Reader:
         if depth == 0:
             raise self._refuse("nested too deep")
         if major == _ARRAY:
-            self._room(argument)
+            self._expect(argument)
             return [self.item(depth - 1) for _ in range(argument)]
         if major == _MAP:
             return self._map(argument, depth - 1)
@@ -181,7 +194,7 @@ class _Reader:
         return Tag(argument, self.item(depth - 1))
 
     def _map(self, count: int, depth: int) -> dict[object, object]:
-        self._room(2 * count)
+        self._expect(2 * count)
         pairs: dict[object, object] = {}
         before = b""
         for _ in range(count):

@@ -7,7 +7,7 @@ statement, receipt or null, disclosure or null]...] by ascending index, the gene
 All receipts are of the one head that the checkpoint shows; a log of one entry has none.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -24,6 +24,11 @@ EXCERPT = "milepost-excerpt"
 VERSION = 1
 SIZE_MAX = 1 << 28
 ENTRIES_MAX = 1 << 20
+ITEM_BYTES_MIN = 24
+"""Bytes an item at the least, on average: ours have 26 (many leaves with short paths) and more.
+
+So a hostile file costs five times its own size in memory before it is refused, not seventy.
+"""
 
 _FIELDS = frozenset({1, 2, 3, 4, 5})
 
@@ -116,13 +121,15 @@ def parse(data: bytes) -> Record:
     Raises:
         EncodingError: neither, or of another version.
     """
-    value = cbor.decode(data, size_max=SIZE_MAX)
+    value = cbor.decode(data, size_max=SIZE_MAX, items_max=1_024 + len(data) // ITEM_BYTES_MIN)
     pairs = shapes.fields(value, "record", _FIELDS)
     if pairs[1] not in (RECORD, EXCERPT):
         raise EncodingError(f"record: expected it to begin with {RECORD!r} or {EXCERPT!r}")
     shapes.integer(pairs[2], "record version", VERSION, VERSION)
     whole = pairs[1] == RECORD
     entries = shapes.array(pairs[4], "entries")
+    if len(entries) > ENTRIES_MAX:
+        raise EncodingError(f"entries: expected at most {ENTRIES_MAX}, got {len(entries)}")
     lines = [_line(entry) for entry in (_enumerated(entries) if whole else entries)]
     note = pairs[5]
     if not isinstance(note, str):
@@ -132,11 +139,10 @@ def parse(data: bytes) -> Record:
     return Record(whole, shapes.text(pairs[3], "verifier key", 512), lines, note)
 
 
-def _enumerated(entries: Sequence[object]) -> Sequence[object]:
+def _enumerated(entries: Sequence[object]) -> Iterator[object]:
     """The entries of a record with their places, as an excerpt has them."""
-    return [
-        [index, *shapes.array(entry, f"entry {index}", 3)] for index, entry in enumerate(entries)
-    ]
+    for index, entry in enumerate(entries):
+        yield [index, *shapes.array(entry, f"entry {index}", 3)]
 
 
 def _ascends(lines: Sequence[Line]) -> bool:

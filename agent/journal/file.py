@@ -66,7 +66,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, create: bool) -> Non
     try:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA wal_autocheckpoint=1000")
+        connection.execute("PRAGMA wal_autocheckpoint=500")
         connection.execute(f"PRAGMA journal_size_limit={16 << 20}")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version == 0 and create:

@@ -2,7 +2,10 @@
 
 import json
 import math
+import sys
+import tracemalloc
 from pathlib import Path
+from types import FrameType
 
 import cbor2
 import pytest
@@ -121,9 +124,43 @@ def test_the_examples_of_rfc_8949_come_out_and_go_in(value: object, encoded: str
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_bombs_are_refused_at_once(name: str) -> None:
-    with pytest.raises(EncodingError):
-        cbor.decode(BOMBS[name], size_max=1 << 21)
+def test_bombs_are_refused_in_few_steps_and_little_memory(name: str) -> None:
+    """Steps and bytes, not milliseconds: they do not depend on what else the machine does."""
+    calls = 0
+
+    def count(_frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    bomb = BOMBS[name]
+    tracemalloc.start()
+    sys.setprofile(count)
+    try:
+        with pytest.raises(EncodingError):
+            cbor.decode(bomb, size_max=1 << 21)
+    finally:
+        sys.setprofile(None)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+
+    assert len(BOMBS) == 22
+    assert calls < 200
+    assert peak_bytes < 100_000
+
+
+@pytest.mark.parametrize("item", ["00", "80", "a0", "8100", "a10000", "f90000", "40", "60"])
+def test_a_large_message_has_a_limit_of_items_and_so_of_memory(item: str) -> None:
+    data = bytes.fromhex(item)
+    message = cbor.encode([b""] * 70_000).replace(b"\x40", data)
+
+    tracemalloc.start()
+    with pytest.raises(EncodingError, match="more items"):
+        cbor.decode(message, size_max=1 << 24, items_max=1_000)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak_bytes < 100_000
+    assert cbor.decode(message, size_max=1 << 24, items_max=300_000)
 
 
 @pytest.mark.parametrize("encoded", NOT_DETERMINISTIC, ids=NOT_DETERMINISTIC.values())

@@ -1,5 +1,6 @@
 """The record and its verification: all of it holds, and no byte of it can be changed."""
 
+import tracemalloc
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -286,6 +287,35 @@ def test_a_record_too_large_is_our_own_mistake(
     monkeypatch.setattr(record, "ENTRIES_MAX", 0)
     with pytest.raises(LocalError, match="holds 0 entries"):
         build(ledger)
+
+
+@pytest.mark.parametrize("entry", ["00", "80", "a0", "40", "8340f640"])
+def test_a_hostile_record_costs_few_times_its_own_size(entry: str) -> None:
+    """A megabyte of the smallest items there are, and as much beside them to pay for."""
+    one = bytes.fromhex(entry)
+    entries = b"\x9a" + (250_000).to_bytes(4, "big") + one * 250_000
+    padding = b"\x7a" + (6_000_000).to_bytes(4, "big") + b"n" * 6_000_000
+    head = cbor.encode({1: "milepost-record", 2: 1, 3: "v"}).replace(b"\xa3", b"\xa5", 1)
+    hostile = head + b"\x04" + entries + b"\x05" + padding
+
+    tracemalloc.start()
+    with pytest.raises(EncodingError):
+        verify.verify_record(hostile)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak_bytes < 5 * len(hostile)
+
+
+def test_a_record_of_too_many_entries_is_refused(
+    ledger: "Ledger", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.grow(3)
+    data = build(ledger)
+    monkeypatch.setattr(record, "ENTRIES_MAX", 3)
+
+    with pytest.raises(EncodingError, match="at most 3, got 4"):
+        verify.verify_record(data)
 
 
 def test_the_report_reads_as_lines_and_as_json(ledger: "Ledger") -> None:
