@@ -14,6 +14,7 @@ from tests.agent.web import makers
 
 Open = Callable[..., Page]
 
+UNPAINTED = ".strip:not(:has(svg)), .chart[data-quantity]:not(:has(> svg))"
 HOSTILE = "<img src=x onerror=alert(1)>/</script><script>alert(2)</script>"
 
 
@@ -23,6 +24,7 @@ def given(page: Page, tmp_path: Path, data: bytes, name: str = "car.milepost") -
     file.write_bytes(data)
     page.set_input_files("#file", file)
     page.wait_for_selector("[data-verdict]:not(.busy)")
+    page.wait_for_selector(UNPAINTED, state="detached")
     return page
 
 
@@ -181,6 +183,7 @@ def test_every_entry_has_its_proof_and_a_cell_its_batches(open_page: Open, tmp_p
     page = given(open_page(), tmp_path, makers.seal(vouched(*batches(1, 2, 3))).pack())
 
     page.click("details.card summary")
+    page.wait_for_selector("details.card .row")
     assert page.locator("details.card .row").count() == 5
     page.locator("details.card .row").nth(1).click()
     page.wait_for_selector('[data-proof="entry"]')
