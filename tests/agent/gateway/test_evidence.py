@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -170,3 +172,37 @@ async def test_a_port_in_use_is_said(tmp_path: Path) -> None:
             await witness(config, lambda: NOW_S, asyncio.Event(), print)
 
     assert caught.group_contains(ConfigError, match="expected an address that is free")
+
+
+def test_http_is_imported_only_where_it_is_switched_on() -> None:
+    program = (
+        "import sys, agent.gateway.serving, agent.gateway.evidence, agent.witness, agent.cosigning;"
+        "print('aiohttp' in sys.modules)"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == "False\n"
+
+
+def test_the_command_cosigns_until_it_is_told_to_end(tmp_path: Path) -> None:
+    log = Verifier(LOG, ISSUER.public).vkey
+    config = tmp_path / "witness.toml"
+    config.write_text(
+        f'[gateway]\nhome = "{tmp_path}/home"\n[witness]\nname = "{NAME}"\nlogs = ["{log}"]\n'
+        f"enabled = true\nport = {free_port()}\n",
+        encoding="utf-8",
+    )
+    milepost = Path(sys.executable).with_name("milepost")
+
+    with subprocess.Popen(
+        [milepost, "witness", "--config", config], stdout=subprocess.PIPE, text=True
+    ) as running_one:
+        assert running_one.stdout is not None
+        said = running_one.stdout.readline()
+        running_one.terminate()
+
+    assert f"cosigns for 1 logs as {NAME}+" in said
+    assert running_one.returncode == 0
