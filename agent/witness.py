@@ -127,11 +127,12 @@ class Desk:
             await asyncio.sleep(ALERT_EVERY_S)
 
     def _alarm(self) -> None:
-        for each in self._witness.evidence():
-            identity = (each.origin, each.size, each.forked)
-            if identity not in self._alarmed:
-                self._alarmed.add(identity)
-                _log.warning("%s", printable(_why(each)))
+        """Log what is new; a doubt may be anybody's doing, so it is no warning."""
+        now = {(each.origin, each.size, each.forked): each for each in self._witness.evidence()}
+        for identity in now.keys() - self._alarmed:
+            each = now[identity]
+            _log.log(logging.WARNING if each.forked else logging.INFO, "%s", printable(_why(each)))
+        self._alarmed = set(now)
 
 
 def alerts(me: str, evidence: Sequence[Evidence], logs: Iterable[str]) -> dict[str, bytes]:

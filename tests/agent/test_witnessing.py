@@ -410,3 +410,23 @@ async def test_a_witness_that_lost_its_heads_is_offered_the_whole_log_again(box:
     cosigner = Cosigner(stores.log, stores.mark, ME, [KNOWN])
 
     assert await cosigner._offer(KNOWN, Stubborn((409, "0\n")), stores.log.head, 1) == 0
+
+
+async def test_a_fork_is_logged_once_and_a_doubt_is_no_warning(
+    box: Box, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stores = box.open()
+    log = Verifier(stores.log.name, stores.home.key("note").public)
+    witness = Witness(open_database(tmp_path / "witness.db"), WITNESS, NAME, [log])
+    witness.create()
+    desk = Desk(witness, lambda: NOW_S)
+    desk.add(Offer(0, (), stores.log.head.note).body)
+    heads = [Checkpoint(stores.log.name, size, bytes([7]) * 32) for size in (1, 2)]
+    fork, doubt = (checkpoints.sign(stores.home.key("note"), head) for head in heads)
+
+    answers = [desk.add(Offer(1, (), note).body) for note in (fork, fork, doubt)]
+
+    assert [status for status, _ in answers] == [409, 409, 422]
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
+        "box.example/log signed two heads that disagree; the newer has 1 entries"
+    ]
