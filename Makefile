@@ -4,7 +4,7 @@ PYTHON ?= $(firstword $(foreach v,python3 python3.13 python3.12 python3.11,\
 	$(if $(shell $(v) -c 'import sys; print(sys.version_info >= (3, 11) or "")' 2>/dev/null),$(v))))
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/pip --disable-pip-version-check --no-input -q
+PIP := $(BIN)/pip --disable-pip-version-check --no-input -qq
 ROOT := $(filter 0,$(shell id -u))
 PURE := firmware_bridge/packets.py,firmware_bridge/readings.py,firmware_bridge/assembly.py,firmware_bridge/links.py,firmware_bridge/profiles/*,ledger_client/cbor.py,ledger_client/shapes.py,ledger_client/merkle.py,ledger_client/cose.py,ledger_client/statements.py,ledger_client/checkpoints.py,ledger_client/receipts.py,ledger_client/tiles.py,ledger_client/proofs.py,ledger_client/witnessing.py,ledger_client/certificates.py,ledger_client/trust.py,ledger_client/vouching.py,ledger_client/disclosure.py,ledger_client/leaves.py,ledger_client/explanation.py,ledger_client/pins.py,ledger_client/channels.py,agent/admission.py,agent/claims.py,agent/formats/*,agent/batching.py,agent/topics.py
 

@@ -1,4 +1,4 @@
-"""What a radio hands over: bytes, when, from whom, over which kind of link. Nothing is judged here."""
+"""What a radio hands over: bytes, when, from whom, over which kind of link. Nothing is judged."""
 
 import hashlib
 

@@ -87,16 +87,21 @@ def verify_log(log: "LogReader", anchors: Anchors = NOBODY) -> Report:
                 if (signed.root, signed.issued_s) != (root, issued_s):
                     raise ProofError("the stored root or time is not the signed one")
         _verify_nodes(log, head.size, nodes)
-        for issuer, sequence, digest in audit.tips():
-            tip = log.tip(issuer)
-            if (tip.sequence, tip.digest) != (sequence, digest):
-                raise ProofError(f"the stored chain of {issuer.short_id} ends elsewhere")
-            if log.successor(issuer) != audit.trust.followed.get(issuer):
-                raise ProofError(f"the stored successor of {issuer.short_id} is another")
-        if log.trust_positions() != audit.trust.positions:
-            raise ProofError("the log does not know where its statements of trust are")
+        _verify_chains(log, audit)
     checkpoint = Checkpoint(first.name, head.size, head.root)
     return audit.report(checkpoint, head.note, head.issued_s, shown=head.size, disclosed=None)
+
+
+def _verify_chains(log: "LogReader", audit: "Audit") -> None:
+    """What the log keeps beside its statements is what they say: tips, successors, trust."""
+    for issuer, sequence, digest in audit.tips():
+        tip = log.tip(issuer)
+        if (tip.sequence, tip.digest) != (sequence, digest):
+            raise ProofError(f"the stored chain of {issuer.short_id} ends elsewhere")
+        if log.successor(issuer) != audit.trust.followed.get(issuer):
+            raise ProofError(f"the stored successor of {issuer.short_id} is another")
+    if log.trust_positions() != audit.trust.positions:
+        raise ProofError("the log does not know where its statements of trust are")
 
 
 @dataclass(frozen=True, slots=True)
