@@ -127,7 +127,7 @@ class Home:
         """
         try:
             paths = {alias: self._subject_path(urn) for alias, urn in subjects.items()}
-        except ValueError as error:
+        except (TypeError, ValueError) as error:  # text, or NULL
             raise LocalError(f"{self.ledger_db}: the urn of a subject is damaged") from error
         return Vault({alias: read_secret(path) for alias, path in paths.items() if path.exists()})
 

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Protocol
 
 from agent.broker import Broker
@@ -138,7 +139,9 @@ class Running:
                     self.committer.run(self.stores.boot, lambda: self.now().stamp.boottime_ms)
                 ),
                 hearing.create_task(self._once_cleared(self._prove)),
-                hearing.create_task(self._examine()),
+                hearing.create_task(
+                    examine(self.stores.home.ledger_db, self.stores.home.journal_db)
+                ),
             ]
             ready()
             await stop.wait()
@@ -156,16 +159,6 @@ class Running:
             self._note(self.uplink.step(self.now()))
             await asyncio.sleep(PROVE_EVERY_S)
 
-    async def _examine(self) -> None:
-        """Go through what was too large to be looked at before the start."""
-        home = self.stores.home
-        for path in filter(examination.is_large, (home.ledger_db, home.journal_db)):
-            examiner = Examiner(path)
-            try:
-                await asyncio.to_thread(examiner.run)
-            finally:
-                examiner.stop()
-
     async def _farewell(self, publisher: Publisher) -> None:
         async with asyncio.TaskGroup() as last:
             for deal in self.deals:
@@ -180,3 +173,17 @@ class Running:
             BatchView(each.subject, each.sequence, each.readings, each.log_index, each.log_size)
             for each in proved
         )
+
+
+async def examine(*databases: Path) -> None:
+    """Go through those that were too large to be looked at before the start.
+
+    Raises:
+        StoreError: one is damaged, or cannot be read.
+    """
+    for path in filter(examination.is_large, databases):
+        examiner = Examiner(path)
+        try:
+            await asyncio.to_thread(examiner.run)
+        finally:
+            examiner.stop()

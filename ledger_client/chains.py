@@ -13,22 +13,6 @@ from ledger_client.keys import PublicKey
 from ledger_client.statements import Statement
 from ledger_client.trust import Rotation
 
-TIPS = """
-CREATE TABLE log_chains (
-    issuer BLOB, sequence INTEGER, digest BLOB NOT NULL,
-    position INTEGER NOT NULL REFERENCES log_entries,
-    PRIMARY KEY (issuer, sequence)) STRICT, WITHOUT ROWID
-"""
-ROTATIONS = """
-CREATE TABLE log_rotations (
-    old BLOB PRIMARY KEY, new BLOB NOT NULL UNIQUE,
-    position INTEGER NOT NULL REFERENCES log_entries) STRICT, WITHOUT ROWID
-"""
-TRUST = """
-CREATE TABLE log_trust (
-    position INTEGER PRIMARY KEY REFERENCES log_entries, kind TEXT NOT NULL) STRICT
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class Tip:

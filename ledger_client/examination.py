@@ -43,6 +43,11 @@ def is_about_the_disk(error: Exception) -> bool:
     return isinstance(error, sqlite3.Error) and any(word in str(error) for word in _DISK)
 
 
+def error_of(error: Exception) -> type[StoreError]:
+    """What SQLite's complaint is here: of the disk, or of what the file holds."""
+    return StoreError if is_about_the_disk(error) else DamageError
+
+
 class Examiner:
     """Goes through every page of the database at `path`, beside those who use it."""
 

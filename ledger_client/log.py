@@ -17,7 +17,16 @@ from functools import partial
 from pathlib import Path
 from typing import Self, cast
 
-from ledger_client import chains, checkpoints, examination, genesis, merkle, receipts, statements
+from ledger_client import (
+    chains,
+    checkpoints,
+    examination,
+    genesis,
+    merkle,
+    receipts,
+    schema,
+    statements,
+)
 from ledger_client.chains import Tip
 from ledger_client.errors import DamageError, LocalError, StoreError
 from ledger_client.keys import PublicKey, SigningKey
@@ -27,36 +36,6 @@ from ledger_client.watermark import Watermark
 BUSY_TIMEOUT_MS = 5_000
 BATCH = "batch"
 _GENESIS_IDENTITY = b"genesis".ljust(16, b"\x00")
-_TABLES = ("log_entries", "log_nodes", "log_heads", "log_chains")
-
-_SCHEMA = """
-CREATE TABLE log_entries (
-    position INTEGER PRIMARY KEY,
-    identity BLOB NOT NULL UNIQUE CHECK (length(identity) BETWEEN 16 AND 32),
-    statement BLOB NOT NULL) STRICT;
-CREATE TABLE log_nodes (
-    level INTEGER, position INTEGER, hash BLOB NOT NULL CHECK (length(hash) = 32),
-    PRIMARY KEY (level, position)) STRICT, WITHOUT ROWID;
-CREATE TABLE log_heads (
-    size INTEGER PRIMARY KEY, root BLOB NOT NULL, issued_s INTEGER NOT NULL,
-    receipt BLOB NOT NULL, note TEXT NOT NULL) STRICT
-"""
-
-
-def _append_only(*tables: str) -> Iterator[str]:
-    for table in tables:
-        for verb in ("UPDATE", "DELETE"):
-            yield (
-                f"CREATE TRIGGER {table}_no_{verb} BEFORE {verb} ON {table}"
-                " BEGIN SELECT RAISE (ABORT, 'the log is append-only'); END"
-            )
-
-
-_VERSIONS = (
-    (*_SCHEMA.split(";"), chains.TIPS, *_append_only(*_TABLES)),
-    (chains.ROTATIONS, chains.TRUST, *_append_only("log_rotations", "log_trust")),
-    ("CREATE INDEX log_leaves ON log_nodes (hash) WHERE level = 0",),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +85,7 @@ def open_database(path: Path, *, create: bool = True) -> sqlite3.Connection:
         )
     except (sqlite3.Error, UnicodeDecodeError) as error:  # damage may be in a message of SQLite
         connection.close()
-        kind = StoreError if examination.is_about_the_disk(error) else DamageError
+        kind = examination.error_of(error)
         raise kind(f"{path}: cannot use the database: {error}; restore a copy") from error
     except StoreError:
         connection.close()
@@ -119,7 +98,7 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """All or nothing: joins the caller's open transaction, or makes one, durable at its end.
 
     Raises:
-        StoreError: the disk is full, the database locked or damaged; nothing was written.
+        StoreError: the disk is full, the database locked (or DamageError); nothing was written.
     """
     if connection.in_transaction:
         yield
@@ -131,7 +110,8 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     except BaseException as error:
         _roll_back(connection)
         if isinstance(error, sqlite3.Error) and not isinstance(error, sqlite3.IntegrityError):
-            raise StoreError(f"the database refused to write: {error}; nothing was kept") from error
+            kind = examination.error_of(error)
+            raise kind(f"the database refused to write: {error}; nothing was kept") from error
         raise
 
 
@@ -318,7 +298,7 @@ class Log(LogReader):
             StoreError: what is stored contradicts its last head or the mark, or is a log of other
                 keys.
         """
-        migrate(connection, "log", _VERSIONS)
+        migrate(connection, "log", schema.VERSIONS)
         log = cls(connection, name, receipt_key, note_key, mark)
         if mark:
             mark.check(log.root_at)

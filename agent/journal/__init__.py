@@ -23,6 +23,7 @@ from typing import Any
 from agent.batching import PackHead
 from agent.journal.file import JournalDamageError, JournalError, open_file
 from agent.journal.rows import BATCH_COLUMNS, Batch, HeldPack, Losses, Pack, batch_of
+from ledger_client import examination
 
 __all__ = ["Batch", "Journal", "JournalDamageError", "JournalError", "Losses", "Pack"]
 
@@ -99,7 +100,8 @@ class Journal:
             try:
                 return self._db.execute(query, values).fetchall()
             except (sqlite3.Error, UnicodeDecodeError) as error:
-                raise JournalError(
+                disk = examination.is_about_the_disk(error)
+                raise (JournalError if disk else JournalDamageError)(
                     f"the journal cannot be read ({error}): check the disk, keep the file aside"
                 ) from error
 

@@ -3,19 +3,22 @@
 import hashlib
 import shutil
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from box import Box
 
 from agent.audit import verify_home
 from agent.journal import JournalError
-from ledger_client import merkle, receipts, statements
+from agent.running import examine
+from ledger_client import examination, merkle, receipts, statements
 from ledger_client.errors import DamageError, LedgerError, StoreError
 from ledger_client.examination import KEPT_MAX, Examiner, keep_aside
-from ledger_client.log import Head, LogReader, open_database
+from ledger_client.log import Head, LogReader, open_database, transaction
 
 PAGE = 4_096
 DATABASES = ("ledger.db", "journal.db")
@@ -60,7 +63,7 @@ def go_on(box: Box) -> str:
         stores = box.open()
         box.hear(stores)
         box.prove(stores)
-    except (LedgerError, JournalError, sqlite3.DatabaseError):
+    except (LedgerError, JournalError):
         return "start"
     finally:
         box.close()
@@ -94,7 +97,12 @@ def contradicts(box: Box, known: Head) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DATABASES)
-def test_a_byte_flipped_in_any_page_is_noticed_or_changes_nothing(box: Box, name: str) -> None:
+@pytest.mark.parametrize("large", [False, True])
+def test_a_byte_flipped_in_any_page_is_noticed_or_changes_nothing(
+    box: Box, name: str, large: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in databases that are too large for every page to be looked at before the start."""
+    monkeypatch.setattr(examination, "START_BYTES_MAX", 0 if large else 1 << 30)
     known = fill(box)
     whole = contents(box)
     noticed: dict[str, int] = {"start": 0, "verify": 0, "": 0}
@@ -233,6 +241,49 @@ def test_damage_that_is_too_large_for_the_start_is_found_while_running(tmp_path:
 def test_an_examination_of_what_is_no_file_says_so(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot be examined"):
         Examiner(tmp_path / "absent.db").run()
+
+
+def test_an_examination_can_be_ended(tmp_path: Path) -> None:
+    path = tmp_path / "large.db"
+    with closing(open_database(path)) as connection, transaction(connection):
+        connection.execute("CREATE TABLE t (x TEXT, y TEXT UNIQUE)")
+        rows = ((f"{number:0500}", f"{number:0500}") for number in range(20_000))
+        connection.executemany("INSERT INTO t VALUES (?, ?)", rows)
+    examiner = Examiner(path)
+    thread = threading.Thread(target=examiner.run)
+
+    thread.start()
+    while thread.is_alive():
+        examiner.stop()
+
+    thread.join()
+
+
+async def test_a_gateway_examines_large_databases_while_it_runs(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(examination, "START_BYTES_MAX", 0)
+    fill(box)
+    box.open()
+    content = bytearray((box.path / "ledger.db").read_bytes())
+    content[PAGE * 8 : PAGE * 9] = b"\xff" * PAGE
+    (box.path / "ledger.db").write_bytes(content)
+
+    with pytest.raises(DamageError, match="restore"):
+        await examine(box.path / "ledger.db", box.path / "journal.db")
+
+
+def test_no_copy_is_made_where_there_is_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "ledger.db"
+    path.write_bytes(b"damaged")
+    monkeypatch.setattr(
+        "shutil.disk_usage", lambda _folder: SimpleNamespace(total=1, used=1, free=0)
+    )
+
+    assert "no room" in keep_aside(tmp_path / "damaged", [path])
+    assert list((tmp_path / "damaged").iterdir()) == []
 
 
 def test_copies_are_few_and_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
