@@ -1,0 +1,206 @@
+"""What an agreement makes due: licences, meters, grants and the debts between brands. Pure.
+
+All amounts are all-time totals of whole minor units or units, computed anew from the whole history:
+whoever has agreement, acts and history gets the same numbers.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ledger_client import shares
+from ledger_client.agreements import (
+    ActivationGrant,
+    DataLicence,
+    Ecosystem,
+    MeteredService,
+    PerReading,
+)
+from ledger_client.consents import Standing
+from ledger_client.errors import ProofError
+from ledger_client.shares import Debt
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One proved reading as far as a licence asks: which quantity, when, how it was heard."""
+
+    quantity: str
+    time_s: float
+    provenance: int
+
+
+def licence_due(
+    licence: DataLicence, standing: Standing, readings: Iterable[Measured], *, demo: bool
+) -> int:
+    """What the payer owes in all for these readings, in any order."""
+    earning = sorted(
+        (
+            each
+            for each in readings
+            if each.quantity in licence.quantities
+            and standing.covers(each.time_s)
+            and licence.pays_for(each.provenance, demo=demo)
+        ),
+        key=lambda each: (each.quantity, each.time_s),
+    )
+    price = licence.price
+    if not isinstance(price, PerReading):
+        start_s = standing.from_s or 0
+        return price.minor_units * len(
+            {int(each.time_s - start_s) // price.period_s for each in earning}
+        )
+    count = 0
+    last: tuple[str, float] | None = None
+    for each in earning:
+        near = (
+            last is not None
+            and last[0] == each.quantity
+            and each.time_s - last[1] < licence.resolution_s
+        )
+        if not near:
+            count += 1
+            last = (each.quantity, each.time_s)
+    return price.minor_units * count
+
+
+def licence_shares(
+    licence: DataLicence, standing: Standing, readings: Iterable[Measured], *, demo: bool
+) -> dict[str, int]:
+    """What each party has of it, by name."""
+    total = licence_due(licence, standing, readings, demo=demo)
+    parts = shares.split(total, licence.shares_bps)
+    return {party.name: part for party, part in zip(licence.parties, parts, strict=True)}
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """`lines` are unit, whole units passed, minor units; the deposit counts towards the total."""
+
+    lines: tuple[tuple[str, int, int], ...]
+    total: int
+    to_pay: int
+    to_refund: int
+
+
+def bill(service: MeteredService, used: Mapping[str, int]) -> Bill:
+    """The final bill for what was `used` in all, in J, m, s and uses; only whole units cost.
+
+    Raises:
+        ProofError: a unit that has no price, or a meter that ran backwards.
+    """
+    known = {price.unit: price for price in service.prices}
+    for unit, amount in used.items():
+        if unit not in known or amount < 0:
+            raise ProofError(f"{amount} of {unit!a}: the agreement prices {', '.join(known)}")
+    lines = tuple(
+        (unit, used.get(unit, 0) // price.per, used.get(unit, 0) // price.per * price.minor_units)
+        for unit, price in known.items()
+    )
+    total = sum(amount for _, _, amount in lines)
+    deposit = service.deposit_minor_units
+    return Bill(lines, total, max(0, total - deposit), max(0, deposit - total))
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """`holder` (a did or pseudonym) activated `device`, or paired a further `wearable` with it."""
+
+    holder: str
+    device: str
+    wearable: str
+    at_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entitlement:
+    """What one activation entitles its holder to; less than agreed where cap or pool ended."""
+
+    holder: str
+    device: str
+    wearable: str
+    granted_s: int
+    units: int
+
+    def vested(self, grant: ActivationGrant, now_s: int) -> int:
+        """Whole units that are the holder's for good at `now_s`."""
+        elapsed_s = now_s - self.granted_s
+        if elapsed_s < grant.cliff_s:
+            return 0
+        if elapsed_s >= grant.vesting_s:
+            return self.units
+        return self.units * elapsed_s // grant.vesting_s
+
+
+def entitlements(
+    grant: ActivationGrant, standing: Standing, activations: Sequence[Activation]
+) -> list[Entitlement]:
+    """What these activations, in the order of the log, entitle to.
+
+    A device counts once, whoever activates it; a further wearable once for each holder of a device.
+    One at a time when the agreement does not hold gives nothing and takes nothing away.
+    """
+    further = {each.wearable: each.units for each in grant.further}
+    devices: set[str] = set()
+    paired: set[tuple[str, str]] = set()
+    held: dict[str, int] = {}
+    pool = grant.pool_units
+    found: list[Entitlement] = []
+    for each in activations:
+        if not standing.covers(each.at_s):
+            continue
+        if not each.wearable and each.device not in devices:
+            devices.add(each.device)
+            units = grant.activation_units
+        elif each.wearable in further and each.holder in held:
+            if (each.holder, each.wearable) in paired:
+                continue
+            paired.add((each.holder, each.wearable))
+            units = further[each.wearable]
+        else:
+            continue
+        before = held.setdefault(each.holder, 0)
+        given = min(units, grant.cap_units - before, pool)
+        held[each.holder] += given
+        pool -= given
+        if given:
+            found.append(Entitlement(each.holder, each.device, each.wearable, each.at_s, given))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """Brand `by` gave a customer `amount` (`at` empty), or brand `at` took it for goods of its own.
+
+    Who the customer is does not matter to what the brands owe, and is not here.
+    """
+
+    by: str
+    amount: int
+    at_brand: str = ""
+
+
+def debts(ecosystem: Ecosystem, history: Iterable[Value]) -> tuple[Debt, ...]:
+    """What each brand owes each other: whoever gave value owes those at which it was redeemed.
+
+    Raises:
+        ProofError: more redeemed than was given, no party, or a debt beyond the agreed limit.
+    """
+    names = {party.name for party in ecosystem.parties}
+    given = dict.fromkeys(names, 0)
+    owed: dict[tuple[str, str], int] = {}
+    for each in history:
+        if each.by not in names or each.at_brand not in {"", *names} or each.amount <= 0:
+            raise ProofError(f"value of {each.amount} by {each.by!a}: no party, or not above zero")
+        given[each.by] += -each.amount if each.at_brand else each.amount
+        if given[each.by] < 0:
+            raise ProofError(f"more of the value of {each.by} was redeemed than it ever gave")
+        if each.at_brand not in {"", each.by}:
+            pair = each.by, each.at_brand
+            owed[pair] = owed.get(pair, 0) + each.amount
+    found = tuple(Debt(by, at, amount) for (by, at), amount in sorted(owed.items()))
+    for name, position in shares.positions(found).items():
+        if -position > ecosystem.debt_minor_units_max:
+            raise ProofError(
+                f"{name} owes {-position}, agreed are {ecosystem.debt_minor_units_max} at most"
+            )
+    return found
