@@ -18,7 +18,7 @@ from agent.home import Home, HomeError
 from agent.journal.erasure import forget
 from agent.registry import Registered, Registry
 from agent.till import Till
-from ledger_client import record
+from ledger_client import deeds, record
 from ledger_client.log import open_database
 
 _HEAD_BYTES = 32
@@ -127,11 +127,11 @@ def _broker_files(home: Home, components: Iterable[Registered]) -> Iterator[Path
 
 
 def _records(home: Home, needle: bytes) -> Iterator[Path]:
-    """Records and excerpts in the home that speak of the subject."""
+    """Records, excerpts and agreements in the home that speak of the subject."""
     for path in _files(home):
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
-        if record.is_one(head) and _contains(path, [needle]):
+        if (record.is_one(head) or deeds.is_one(head)) and _contains(path, [needle]):
             yield path
 
 

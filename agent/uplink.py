@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from agent import claims
+from agent.agreed import Governing, ungoverned
 from agent.batching import BatchLimits, due
 from agent.clock import Quality, minute_s
 from agent.home import Vault
@@ -70,6 +71,7 @@ class Uplink:
         boots: Boots,
         limits: BatchLimits,
         batches_max: int,
+        governing: Governing = ungoverned,
     ) -> None:
         """`subjects` maps a subject's alias to its urn; `batches_max` batches share one head."""
         self._journal = journal
@@ -81,6 +83,7 @@ class Uplink:
         self._boots = boots
         self._limits = limits
         self._batches_max = batches_max
+        self._governing = governing
         self._steps_told = 0
 
     def step(self, now: Now, *, drain: bool = False) -> list[Proved]:
@@ -163,6 +166,7 @@ class Uplink:
             provenance=claim.provenance,
             losses=batches.Losses(batch.losses.dropped, batch.losses.rejected, batch.losses.gap),
             profiles=tuple(claim.profiles),
+            agreement=self._governing(self._subjects[batch.subject], minute_s(now.stamp.wall_ms)),
         )
 
     def _believe(self, batch: Batch, claim: claims.Claim) -> Proved:

@@ -43,7 +43,13 @@ COMMANDS = {
     "erase": "privacy.erase",
     "history": "history.command",
 }
-GROUPS = {"owner": "owner.app", "keys": "keys.app", "log": "log.app", "bench": "bench.app"}
+GROUPS = {
+    "owner": "owner.app",
+    "keys": "keys.app",
+    "log": "log.app",
+    "bench": "bench.app",
+    "agreement": "agreement.app",
+}
 
 
 def application(wanted: str | None = None) -> typer.Typer:

@@ -11,7 +11,7 @@ from agent.batching import BatchLimits
 from agent.broker import Broker
 from agent.clock import ClockState, Steps, minute_s, quality, stamp
 from agent.config import Config, ConfigError
-from agent.gateway.certifying import certify
+from agent.gateway.certifying import agreements, certify
 from agent.gateway.connection import connector
 from agent.gateway.evidence import cosigner, log_service, witness_rules
 from agent.pipeline import CommitLimits, Committer, Component, Intake, Pipeline
@@ -143,6 +143,7 @@ def compose(config: Config, stores: Stores, ears: Ears, board: Board, trade: Tra
             boots=stores.registry,
             limits=BatchLimits(config.batch.readings_max, int(config.batch.age_max_s * 1000)),
             batches_max=config.batch.batches_per_head_max,
+            governing=agreements(stores, minute_s(clock().wall_ms)),
         ),
         board=board,
         now=now,

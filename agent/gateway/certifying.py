@@ -2,7 +2,8 @@
 
 import logging
 
-from agent import keylist, keyring
+from agent import agreed, keylist, keyring
+from agent.agreed import Governing
 from agent.stores import Stores
 
 _log = logging.getLogger(__name__)
@@ -21,3 +22,14 @@ def certify(stores: Stores, now_s: int, *, clock_set: bool) -> None:
     keyring.certify_own(log, stores.signer, keyring.holders_of(stores.log_key, components), at)
     for warning in keylist.warnings(home, log, at):
         _log.warning("%s", warning)
+
+
+def agreements(stores: Stores, now_s: int) -> Governing:
+    """What was signed goes onto the log; returns what tells which licence governs a subject.
+
+    Raises:
+        HomeError, LedgerError: a deed of the home that does not belong here.
+    """
+    held = agreed.kept(stores.home)
+    agreed.publish(stores.log, held, now_s)
+    return agreed.governing(held, agreed.owner_changes_s(stores.log))

@@ -4,6 +4,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.agreed import Governing, ungoverned
 from agent.batching import BatchLimits
 from agent.claims import Kept, pack
 from agent.clock import ClockState, Quality
@@ -63,7 +64,12 @@ class Box:
         self._stack.close()
 
     def uplink(
-        self, stores: Stores, *, journal: Journal | None = None, log: Log | None = None
+        self,
+        stores: Stores,
+        *,
+        journal: Journal | None = None,
+        log: Log | None = None,
+        governing: Governing = ungoverned,
     ) -> Uplink:
         """The uplink over these stores, or over something that stands in front of them."""
         return Uplink(
@@ -76,6 +82,7 @@ class Box:
             boots=stores.registry,
             limits=self.limits,
             batches_max=self.batches_max,
+            governing=governing,
         )
 
     def now(self, stores: Stores) -> Now:
