@@ -6,9 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --no-input -qq
 ROOT := $(filter 0,$(shell id -u))
-PURE := firmware_bridge/packets.py,firmware_bridge/readings.py,firmware_bridge/assembly.py,firmware_bridge/links.py,firmware_bridge/profiles/*,ledger_client/cbor.py,ledger_client/shapes.py,ledger_client/merkle.py,ledger_client/cose.py,ledger_client/statements.py,ledger_client/checkpoints.py,ledger_client/receipts.py,ledger_client/tiles.py,ledger_client/proofs.py,ledger_client/witnessing.py,ledger_client/certificates.py,ledger_client/trust.py,ledger_client/vouching.py,ledger_client/disclosure.py,ledger_client/leaves.py,ledger_client/explanation.py,ledger_client/pins.py,ledger_client/channels.py,ledger_client/shares.py,ledger_client/agreements.py,ledger_client/consents.py,ledger_client/dues.py,ledger_client/deeds.py,ledger_client/wording.py,agent/admission.py,agent/claims.py,agent/formats/*,agent/batching.py,agent/topics.py
+PURE := firmware_bridge/packets.py,firmware_bridge/readings.py,firmware_bridge/assembly.py,firmware_bridge/links.py,firmware_bridge/profiles/*,ledger_client/cbor.py,ledger_client/shapes.py,ledger_client/merkle.py,ledger_client/cose.py,ledger_client/statements.py,ledger_client/checkpoints.py,ledger_client/receipts.py,ledger_client/tiles.py,ledger_client/proofs.py,ledger_client/witnessing.py,ledger_client/certificates.py,ledger_client/trust.py,ledger_client/vouching.py,ledger_client/disclosure.py,ledger_client/leaves.py,ledger_client/explanation.py,ledger_client/pins.py,ledger_client/channels.py,ledger_client/shares.py,ledger_client/agreements.py,ledger_client/consents.py,ledger_client/dues.py,ledger_client/deeds.py,ledger_client/bookkeeping.py,ledger_client/wording.py,agent/admission.py,agent/claims.py,agent/formats/*,agent/batching.py,agent/topics.py
 
-.PHONY: help demo test check format install bench oracles fuzz soak kill9 picture lock clean
+.PHONY: help demo test check format install bench oracles fuzz soak sim kill9 picture lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -20,6 +20,7 @@ help:
 	@echo "make fuzz     every profile and parser under atheris, 60 s each"
 	@echo "make oracles  software that is not ours judges what we make"
 	@echo "make soak     50 virtual sensors at 10 Hz for 5 minutes"
+	@echo "make sim      20,000 runs of the payment protocol under loss, crashes and planted faults"
 	@echo "make kill9    kill -9 of a running demo at 50 random moments"
 	@echo "make picture  docs/demo.svg, from the real terminal view"
 	@echo "make lock     new lock files from setup.cfg"
@@ -110,6 +111,9 @@ oracles: $(VENV)/.developing $(VENV)-oracles/.tried
 
 soak: $(VENV)/.developing
 	$(BIN)/python tests/scenarios/soak.py
+
+sim: $(VENV)/.developing
+	PYTHONPATH=tests/support $(BIN)/python tests/scenarios/sim_tally.py
 
 kill9: $(VENV)/.developing
 	$(BIN)/python tests/scenarios/kill9.py

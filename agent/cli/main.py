@@ -49,6 +49,7 @@ GROUPS = {
     "log": "log.app",
     "bench": "bench.app",
     "agreement": "agreement.app",
+    "ledger": "ledger.app",
 }
 
 
