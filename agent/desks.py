@@ -5,6 +5,7 @@ shell in `agent.tally` sends it after the transaction around the call has become
 answer mends a difference that the other side's message shows, so the two cannot talk in circles.
 """
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
@@ -12,7 +13,7 @@ from agent.till import Purchase, Sale, Till
 from ledger_client.channels import Place, State, Terms, Voucher, sign_voucher
 from ledger_client.errors import LocalError, RemoteError
 from ledger_client.keys import SigningKey
-from ledger_client.messages import Item, Message, Standing, sign_item
+from ledger_client.messages import RUN_BYTES, Item, Message, Standing, sign_item
 from ledger_client.settlement import Claim, View
 
 RESEND_ITEMS_MAX = 3
@@ -57,16 +58,19 @@ class SellingDesk:
     """Sells for one key on every channel whose payee it is.
 
     `credit` and `reserve` in minor units are what a new channel gets. Nothing new is sold on a
-    channel until its buyer has said in this run where it stands: if this store is an old backup,
-    that is where it shows.
+    channel until its buyer has said in this `run` (8 random bytes, named in our greeting and in its
+    answer) where it stands: if this store is an old backup, that is where it shows.
     """
 
-    def __init__(self, key: SigningKey, till: Till, *, credit: int, reserve: int = 0) -> None:
+    def __init__(
+        self, key: SigningKey, till: Till, *, credit: int, reserve: int = 0, run: bytes = b""
+    ) -> None:
         self.party = key.public
         self._key = key
         self._till = till
         self._credit = credit
         self._reserve = reserve
+        self._run = run or os.urandom(RUN_BYTES)
         self._heard: set[bytes] = set()
 
     def channels(self) -> list[Sale]:
@@ -111,7 +115,7 @@ class SellingDesk:
 
     def greet(self) -> list[Send]:
         """Where we stand, for every buyer: sent on every connect."""
-        return [self._send(sale, _sale_standing(sale)) for sale in self.channels()]
+        return [self._say(sale) for sale in self.channels()]
 
     def receive(self, peer: str, message: Message) -> list[Effect]:
         """What follows from a buyer's message; nothing for one that is meant for a buyer.
@@ -131,7 +135,7 @@ class SellingDesk:
         if sale.side.state is State.CLOSED:
             return []  # retained by the broker from better days
         if voucher.total <= sale.side.best:
-            return [self._send(sale, _sale_standing(sale))]  # so that the buyer stops repeating it
+            return [self._say(sale)]  # so that the buyer stops repeating it
         if voucher.total > sale.side.funded:
             return [Look(_payer(sale.terms), sale.terms)]  # it may have been topped up
         self._credit_voucher(sale, voucher)
@@ -158,13 +162,14 @@ class SellingDesk:
         if self._shows_backup(sale, theirs):
             self._till.freeze(sale)
             return []
-        self._heard.add(channel)
+        if theirs.run == self._run:
+            self._heard.add(channel)
         total = 0 if theirs.voucher is None else theirs.voucher.total
         effects: list[Effect] = list(
             self.outbox(channel, after=theirs.n, items_max=RESEND_ITEMS_MAX)
         )
         if total < sale.side.best:
-            effects.append(self._send(sale, _sale_standing(sale)))
+            effects.append(self._say(sale))
         return effects
 
     def _shows_backup(self, sale: Sale, theirs: Standing) -> bool:
@@ -189,8 +194,7 @@ class SellingDesk:
             return []
         else:
             self._till.add_sale(view, self._credit, self._reserve)
-        sale = self._sale(terms.channel)
-        return [self._send(sale, _sale_standing(sale))]
+        return [self._say(self._sale(terms.channel))]
 
     def claims(self) -> list[Claim]:
         """The vouchers that are worth more than was claimed, also of frozen channels."""
@@ -215,6 +219,11 @@ class SellingDesk:
     def _send(self, sale: Sale, message: Message) -> Send:
         return Send(_payer(sale.terms), sale.terms.channel, message)
 
+    def _say(self, sale: Sale) -> Send:
+        side = sale.side
+        place = (side.funded, side.claimed, side.due, side.n)
+        return self._send(sale, Standing(sale.terms, *place, sale.voucher, None, self._run))
+
 
 class BuyingDesk:
     """Buys with one key on every channel whose signer it is. `accept` judges before it pays."""
@@ -224,6 +233,7 @@ class BuyingDesk:
         self._key = key
         self._till = till
         self._accept = accept
+        self._runs: dict[bytes, bytes] = {}
 
     def channels(self) -> list[Purchase]:
         """The channels that are not over, those that are being opened too."""
@@ -253,9 +263,7 @@ class BuyingDesk:
             case Item():
                 return self._receive_item(self._known(peer, message.invoice.channel), message)
             case Standing() if message.terms.signer == self.party:
-                return self._receive_standing(
-                    self._known(peer, message.terms.channel), message.voucher
-                )
+                return self._receive_standing(self._known(peer, message.terms.channel), message)
             case _:
                 return []
 
@@ -287,16 +295,22 @@ class BuyingDesk:
         self._till.write_purchase(purchase, side, item, source, voucher)
         return [self._send(purchase, voucher)]
 
-    def _receive_standing(self, purchase: Purchase, best: Voucher | None) -> list[Effect]:
+    def _receive_standing(self, purchase: Purchase, theirs: Standing) -> list[Effect]:
         if purchase.side.state is State.CLOSED:
             return []
+        channel, best = purchase.terms.channel, theirs.voucher
+        waiting = self._runs.get(channel) != theirs.run  # it sells nothing before it has our answer
+        self._runs[channel] = theirs.run
         total = 0 if best is None else best.total
         if best is not None and total > purchase.side.signed:
             best.verify(self.party)  # only our own signature makes us believe it
             self._till.write_adopted(purchase, purchase.side.adopt(total), best)
+        effects: list[Effect] = []
         if total < purchase.side.signed:
-            return list(self._again(purchase))
-        return [self._send(purchase, self._standing(self._purchase(purchase.terms.channel)))]
+            effects += self._again(purchase)
+        if waiting or not effects:
+            effects.append(self._send(purchase, self._standing(self._purchase(channel))))
+        return effects
 
     def observe(self, view: View) -> list[Effect]:
         """Take over what the ledger says, and tell the seller, who may not know the channel yet."""
@@ -335,17 +349,11 @@ class BuyingDesk:
         side = purchase.side
         last = self._till.invoice(purchase, side.n)
         place = (side.funded, purchase.claimed, side.due, side.n)
-        return Standing(purchase.terms, *place, purchase.voucher, last)
+        run = self._runs.get(purchase.terms.channel, b"")
+        return Standing(purchase.terms, *place, purchase.voucher, last, run)
 
     def _send(self, purchase: Purchase, message: Message) -> Send:
         return Send(_payee(purchase.terms), purchase.terms.channel, message)
-
-
-def _sale_standing(sale: Sale) -> Standing:
-    side = sale.side
-    return Standing(
-        sale.terms, side.funded, side.claimed, side.due, side.n, sale.voucher, last=None
-    )
 
 
 def _payer(terms: Terms) -> str:

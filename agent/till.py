@@ -155,6 +155,8 @@ class Till:
     def observe(self, held: Sale | Purchase, view: View) -> None:
         """Take over what the ledger says. Once closed, what was never paid may be sold anew."""
         state = joined(held.side.state, view.state)
+        if isinstance(held, Purchase) and view.claimed > held.side.signed:
+            state = advance(state, Event.FREEZE)  # we signed what this store does not know of
         with self.transaction():
             self._db.execute(
                 "UPDATE till_channels SET state = ?, funded = max(funded, ?),"

@@ -223,8 +223,12 @@ class Selling:
     reserve: int
 
     def room(self) -> int:
-        """The greatest price that may be sold now, in minor units; 0 when nothing may."""
-        if self.state is not State.OPEN:
+        """The greatest price that may be sold now, in minor units; 0 when nothing may.
+
+        Nothing while the ledger paid more than the voucher held here: it is on its way to us, or
+        this store is an old backup.
+        """
+        if self.state is not State.OPEN or self.claimed > self.best:
             return 0
         return max(0, min(self.best + self.window, self.funded - self.reserve) - self.due)
 
@@ -237,12 +241,19 @@ class Selling:
         )
 
     def credit(self, total: int) -> "Selling":
-        """Keep a verified voucher; the same object comes back for a repeat or a lower total."""
+        """Keep a verified voucher; the same object comes back for a repeat or a lower total.
+
+        More than is due (and was to be prepaid) is for items that this store does not know of: it
+        is an old backup, so the voucher is kept and the channel frozen.
+        """
         if total <= self.best:
             return self  # late or repeated: expected on a lossy broker, and harmless
         if total > self.funded:
             raise RemoteError(f"a voucher over {total} on a channel funded with {self.funded}")
-        return replace(self, state=advance(self.state, Event.CREDIT), best=total)
+        state = advance(self.state, Event.CREDIT)
+        if total > self.due + max(0, -self.window):
+            state = advance(state, Event.FREEZE)
+        return replace(self, state=state, best=total)
 
 
 class Place(Enum):

@@ -27,6 +27,7 @@ from ledger_client.keys import PublicKey, SigningKey
 BODY_BYTES_MAX = 60_000
 """Greatest body of an item: the message around it must fit the decoder's 64 KiB."""
 ITEM_TYPE = "application/vnd.milepost.item+cbor"
+RUN_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,9 @@ class Standing:
     """Where one side stands: sent on connecting and on doubt. Only what is signed is believed.
 
     `voucher` is the best one held or signed; `last` the newest item's invoice, from the buyer only.
+    `run` names the seller's run, 8 bytes; the buyer says the one that it heard last, so that an old
+    answer is not taken for one to this run. `refused` is the item that the buyer will not take, or
+    0.
     """
 
     terms: Terms
@@ -80,9 +84,15 @@ class Standing:
     n: int
     voucher: Voucher | None
     last: Invoice | None
+    run: bytes = b""
+    refused: int = 0
 
 
 Message = Item | Voucher | Standing
+_STANDING = (
+    *("ch", "terms", "funded", "claimed", "total", "sig"),
+    *("due", "n", "last", "run", "refused"),
+)
 
 
 def encode(message: Message) -> bytes:
@@ -111,6 +121,8 @@ def _standing(message: Standing) -> dict[str, object]:
         "due": message.due,
         "n": message.n,
         "last": None if last is None else [last.price, last.digest, last.signature],
+        "run": message.run,
+        "refused": message.refused,
     }
 
 
@@ -132,8 +144,7 @@ def parse(data: bytes) -> Message:
             fields = _named(value, ("ch", "total", "sig"))
             return Voucher(_channel(fields), _money(fields, "total", 1), _signature(fields["sig"]))
         case "state":
-            names = ("ch", "terms", "funded", "claimed", "total", "sig", "due", "n", "last")
-            return _parse_standing(_named(value, names))
+            return _parse_standing(_named(value, _STANDING))
         case _:
             raise EncodingError("message: expected an item, a voucher or a state")
 
@@ -173,7 +184,16 @@ def _parse_standing(fields: Mapping[str, object]) -> Standing:
         n=n,
         voucher=Voucher(channel, total, _signature(fields["sig"])) if total else None,
         last=last,
+        run=_run(fields["run"]),
+        refused=_money(fields, "refused"),
     )
+
+
+def _run(value: object) -> bytes:
+    run = shapes.octets(value, "run", most=RUN_BYTES)
+    if len(run) not in {0, RUN_BYTES}:
+        raise EncodingError(f"state: a run is {RUN_BYTES} bytes or none, got {len(run)}")
+    return run
 
 
 def _named(value: object, names: tuple[str, ...]) -> dict[str, object]:

@@ -89,9 +89,10 @@ def peer(path: Path) -> Path:
 
 def sell(stores: Stores, till: Till) -> None:
     """Every batch is on its way to a buyer who has not paid."""
-    desk = SellingDesk(SELLER, till, credit=1_000)
+    desk = SellingDesk(SELLER, till, credit=1_000, run=b"this run")
     desk.observe(View(terms(), State.OPEN, 5_000, 0, None))
-    desk.receive(BUYER.public.short_id, Standing(terms(), 5_000, 0, 0, 0, None, None))
+    answer = Standing(terms(), 5_000, 0, 0, 0, None, None, b"this run")
+    desk.receive(BUYER.public.short_id, answer)
     for batch in stores.journal.receipted():
         statement = stores.log.statement(batch.log_index or 0)
         body = readings_body(statement, b"receipt", leaves_of(stores, batch.batch))

@@ -4,13 +4,12 @@ import sqlite3
 from dataclasses import replace
 
 import pytest
-from market import BUYER, SELLER, STRANGER, accept, goods, memory, terms
+from market import BUYER, SELLER, STRANGER, accept, goods, introduce, memory, terms
 
 from agent.desks import BuyingDesk, SellingDesk
 from agent.till import Till
 from ledger_client.channels import State
 from ledger_client.errors import LocalError, StoreError
-from ledger_client.messages import Standing
 from ledger_client.settlement import View
 
 VIEW = View(terms(), State.OPEN, 500, 0, None)
@@ -26,7 +25,7 @@ def stocked() -> tuple[sqlite3.Connection, Till]:
     buying.prepare(terms())
     selling.observe(VIEW)
     buying.observe(VIEW)
-    selling.receive(BUYER.public.short_id, Standing(terms(), 500, 0, 0, 0, None, None))
+    introduce(selling, buying)
     selling.sell(CHANNEL, [goods(n) for n in range(1, 6)])
     for send in selling.outbox(CHANNEL, after=0, items_max=5):
         for answer in buying.receive(SELLER.public.short_id, send.message):

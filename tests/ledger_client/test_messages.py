@@ -16,7 +16,7 @@ from ledger_client.messages import BODY_BYTES_MAX, Message, Standing, sign_item
 CHANNEL = terms().channel
 ITEM = sign_item(SELLER, CHANNEL, (3, 5, 25), b"body")
 VOUCHER = sign_voucher(BUYER, CHANNEL, 25)
-STANDING = Standing(terms(), 100, 5, 25, 3, VOUCHER, ITEM.invoice)
+STANDING = Standing(terms(), 100, 5, 25, 3, VOUCHER, ITEM.invoice, b"this run", 4)
 EMPTY = Standing(terms(), 100, 0, 0, 0, None, None)
 
 
@@ -106,6 +106,9 @@ def _fields(message: Message) -> dict[str, object]:
         {"state": _fields(STANDING) | {"total": 0}},
         {"state": _fields(STANDING) | {"last": [1, 2]}},
         {"state": _fields(STANDING) | {"last": [0, bytes(32), b""]}},
+        {"state": _fields(STANDING) | {"run": bytes(7)}},
+        {"state": _fields(STANDING) | {"run": bytes(9)}},
+        {"state": _fields(STANDING) | {"refused": -1}},
     ],
 )
 def test_a_message_of_another_shape_is_refused(value: object) -> None:

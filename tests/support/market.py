@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Callable
 from hashlib import sha256
 
-from agent.desks import Goods
+from agent.desks import BuyingDesk, Goods, SellingDesk, Send
 from ledger_client.channels import Terms
 from ledger_client.keys import SigningKey
 from ledger_client.log import Log
@@ -24,12 +24,16 @@ def memory() -> sqlite3.Connection:
 
 
 def open_book(
-    connection: sqlite3.Connection, *, demo: bool = True, now_s: Callable[[], int] = lambda: 1_000
+    connection: sqlite3.Connection,
+    *,
+    demo: bool = True,
+    now_s: Callable[[], int] = lambda: 1_000,
+    kind: type[Book] = Book,
 ) -> Book:
     log = Log.open(
         connection, name=LEDGER, receipt_key=OPERATOR, note_key=NOTARY, demo=demo, now_s=1
     )
-    return Book.open(connection, log, OPERATOR, now_s=now_s)
+    return kind.open(connection, log, OPERATOR, now_s=now_s)
 
 
 def terms(salt: int = 0, *, simulated: bool = True, delay_s: int = 60) -> Terms:
@@ -43,6 +47,14 @@ def terms(salt: int = 0, *, simulated: bool = True, delay_s: int = 60) -> Terms:
         salt=salt.to_bytes(16, "big"),
         simulated=simulated,
     )
+
+
+def introduce(selling: SellingDesk, buying: BuyingDesk) -> None:
+    """Let the seller hear, in this run of it, where the buyer stands."""
+    for greeting in selling.greet():
+        for answer in buying.receive(SELLER.public.short_id, greeting.message):
+            if isinstance(answer, Send):
+                selling.receive(BUYER.public.short_id, answer.message)
 
 
 def goods(number: int, price: int = 10) -> Goods:
