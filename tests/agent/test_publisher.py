@@ -173,6 +173,7 @@ async def test_everything_arrives_through_the_real_broker(box: Box) -> None:
             for name in (gateway, "dashboard")
         )
         running += [tasks.create_task(each.run()) for each in (speaker, listener)]
+        await listener.connected.wait()  # what is told before it subscribed never reaches it
         async with listener.subscribe(topics.said_by_all()) as messages:
             telling = tasks.create_task(publisher(stores, speaker).step())
             heard = [await anext(messages) for _ in range(3)]
