@@ -42,6 +42,7 @@ COMMANDS = {
     "disclose": "privacy.disclose",
     "erase": "privacy.erase",
     "history": "history.command",
+    "statement": "statement.statement",
 }
 GROUPS = {
     "owner": "owner.app",

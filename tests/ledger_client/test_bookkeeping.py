@@ -122,13 +122,14 @@ def test_what_is_fully_claimed_ends_without_a_posting() -> None:
 def test_a_rotated_operator_carries_on() -> None:
     connection, _ = traded()
     said = entries(connection)
-    signed = trust.rotate(OPERATOR, STRANGER, 0, bytes(32), 1)
-    rotation = statements.verify(signed)
-    more = movement(
-        said[-1][1], "issue", ((ISSUANCE, -5), (PAYER, 5)), order("issue", 1_005, STRANGER)
+    rotation, other = (
+        statements.verify(trust.rotate(old, new, 0, bytes(32), 1))
+        for old, new in ((OPERATOR, STRANGER), (BUYER, SELLER))
     )
+    asked = order("issue", 1_005, STRANGER)
+    more = movement(said[-1][1], "issue", ((ISSUANCE, -5), (PAYER, 5)), asked)
 
-    books = replay(LEDGER, [*said, (6, rotation), (7, signed_by(STRANGER, more))])
+    books = replay(LEDGER, [*said, (6, rotation), (7, other), (8, signed_by(STRANGER, more))])
 
     assert books.issued[PAYER] == 1_005
     with pytest.raises(ProofError, match="not the operator"):
