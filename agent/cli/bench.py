@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from agent import bench, benchlog
+from agent import bench, benchlog, benchpay
 
 app = typer.Typer(no_args_is_help=True, help="Measures itself beside the plain way.")
 
@@ -45,6 +45,16 @@ def log(
     for row in (*figures.sizes, figures.growth, figures.disk):
         _tell(row, as_json=False)
         typer.echo()
+
+
+@app.command("payments")
+def payments(
+    items: Annotated[int, typer.Option(min=100, max=100_000)] = 5_000,
+    as_json: Json = False,  # noqa: FBT002  # a flag of the command line
+) -> None:
+    """Items paid end to end between two processes, vouchers taken, and signing alone."""
+    with tempfile.TemporaryDirectory(prefix="milepost-bench-") as folder:
+        _tell(benchpay.payments(Path(folder), items), as_json=as_json)
 
 
 def _tell(figures: dict[str, float | int], *, as_json: bool) -> None:
