@@ -25,6 +25,7 @@ from ledger_client.messages import BODY_BYTES_MAX
 LOOK_EVERY_S = 0.5
 OPEN_RETRY_S = 5.0
 PAID_WAIT_MAX_S = 3.0
+BATCHES_AT_ONCE_MAX = 64  # looked at in one transaction of the till, on the event loop
 
 _log = logging.getLogger(__name__)
 
@@ -69,10 +70,14 @@ class _Selling:
 
 @dataclass(frozen=True, slots=True)
 class ReadingsOffer:
-    """What one buyer may have, at `price` minor units for each reading."""
+    """What one buyer may have, at `price` minor units for each reading.
+
+    With an `agreement`, only what it governs.
+    """
 
     price: int
     least_provenance: int = 0
+    agreement: bytes | None = None
 
 
 class ReadingsSale(_Selling):
@@ -97,7 +102,8 @@ class ReadingsSale(_Selling):
         offer = self._offers.get(sale.terms.payer)
         if offer is None:
             return
-        for batch in stores.journal.receipted(after=self._done.get(buyer, 0)):
+        done = self._done.get(buyer, 0)
+        for batch in stores.journal.receipted(done, BATCHES_AT_ONCE_MAX):
             if batch.subject == self._subject and batch.log_index is not None:
                 statement = stores.log.statement(batch.log_index)
                 source = readings_source(statement)
@@ -127,7 +133,10 @@ class ReadingsSale(_Selling):
 
 
 def _fits(offer: ReadingsOffer, terms: Terms, statement: bytes) -> bool:
-    provenance = batches.decode(statements.verify(statement).payload).provenance
+    said = batches.decode(statements.verify(statement).payload)
+    provenance = said.provenance
+    if offer.agreement not in {None, said.agreement}:
+        return False
     if SIMULATED in provenance and not terms.simulated:
         return False
     return min(provenance) >= offer.least_provenance
@@ -146,8 +155,7 @@ class UnitsSale(_Selling):
         self._sold = sold_before
 
     def _offer(self, sale: Sale) -> None:
-        goods = list(self._goods(sale))
-        self._sold += self._seller.sell(sale.terms.channel, goods)
+        self._sold += self._seller.sell(sale.terms.channel, self._goods(sale))
 
     def _goods(self, sale: Sale) -> Iterator[Goods]:
         del sale  # every buyer of this meter is offered the same next units

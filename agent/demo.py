@@ -15,7 +15,7 @@ from dataclasses import replace
 from random import Random
 from typing import NamedTuple
 
-from agent import topics
+from agent import streetdeeds, topics
 from agent.accounts import SellerAccount
 from agent.broker.mqtt import MqttBroker
 from agent.clock import minute_s
@@ -162,6 +162,19 @@ class Market:
         )
         self._book.issue(self._brand.public, PURSE)
         self._book.issue(self._car.public, PURSE)
+        self.licence = streetdeeds.signed(
+            home,
+            self._book.name,
+            stores.subjects["runner"],
+            {
+                "runner": self._runner,
+                "brand": self._brand,
+                "car": self._car,
+                "charger": self._charger,
+            },
+            streetdeeds.Prices(self._book.asset, READING_PRICE, UNIT_J, UNIT_PRICE),
+            minute_s(clock().wall_ms),
+        )
         self.blamed: Counter[str] = Counter()
         self.onlooker = Onlooker()
         self.accounts = (
@@ -204,12 +217,16 @@ class Market:
             self._seller(desk, stores.till, self._runner),
             stores,
             "runner",
-            {self._brand.public: ReadingsOffer(READING_PRICE)},
+            {self._brand.public: ReadingsOffer(READING_PRICE, agreement=self.licence)},
         )
 
     def _buying(self) -> Purchase:
         wanted = ReadingsWanted(
-            self._stores.signer.public, self._stores.log_key, READING_PRICE, SIMULATED
+            self._stores.signer.public,
+            self._stores.log_key,
+            READING_PRICE,
+            SIMULATED,
+            agreement=self.licence,
         )
         till = self._tills["brand"]
         desk = BuyingDesk(self._brand, till, accept=wanted.accept)

@@ -29,12 +29,16 @@ def readings_source(statement: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class ReadingsWanted:
-    """A buyer of readings: of whom, on which log, at what price in minor units each."""
+    """A buyer of readings: of whom, on which log, at what price in minor units each.
+
+    With an `agreement`, only of batches that it governs.
+    """
 
     issuer: PublicKey
     log_key: PublicKey
     price: int
     least_provenance: int
+    agreement: bytes | None = None
 
     def accept(self, terms: Terms, item: Item) -> bytes:
         """The identity of a batch that is worth its price.
@@ -55,6 +59,8 @@ class ReadingsWanted:
         leaves.verify(
             [shapes.octets(leaf, "leaf") for leaf in shapes.array(disclosed, "leaves")], batch
         )
+        if self.agreement not in {None, batch.agreement}:
+            raise RemoteError("readings that another agreement governs, or none")
         if not terms.simulated and SIMULATED in batch.provenance:
             raise RemoteError("simulated readings are paid on a demo channel only")
         if min(batch.provenance) < self.least_provenance:

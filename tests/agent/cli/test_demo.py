@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from agent import agreed
 from agent.cli import demo
 from agent.cli.main import application
+from agent.home import Home
+from ledger_client import agreements, batches, statements
 from ledger_client.log import open_database
 from ledger_client.record import parse as parse_record
 
@@ -142,3 +145,43 @@ def test_the_demo_on_another_broker_names_the_certificates_of_its_gateway(tmp_pa
     assert config.broker.url == "mqtts://127.0.0.1:8883"
     assert Path(config.broker.key_file) == tmp_path / f"{gateway}.key"
     assert len(gateway) == 16
+
+
+def test_every_batch_of_the_runner_names_the_licence_under_which_it_is_sold(
+    summary: dict[str, Any], home: Path
+) -> None:
+    lines = parse_record(Path(summary["record"]).read_bytes()).lines
+    said = [statements.verify(line.statement) for line in lines]
+    named = {
+        each.subject: batches.decode(each.payload).agreement
+        for each in said
+        if each.kind == "batch"
+    }
+    deeds = {each.digest: each.agreement for each in agreed.kept(Home(home))}
+    kinds = {agreements.to_plain(each)["kind"] for each in deeds.values()}
+    (licence,) = (
+        digest for digest, each in deeds.items() if isinstance(each, agreements.DataLicence)
+    )
+
+    assert kinds == set(agreements.KINDS)
+    assert set(named.values()) == {licence, None}
+    assert sum(each.kind == "agreement" for each in said) == 8
+    deed = agreed.path_of(Home(home), licence)
+    assert "in force" in milepost("agreement", "check", deed, "--home", home)
+    assert "brand pays 0.000050 EUR for each reading." in milepost("agreement", "show", deed)
+
+
+def test_the_demos_money_is_explained_and_anybody_recomputes_it(
+    summary: dict[str, Any], home: Path
+) -> None:
+    accounts = json.loads(milepost("statement", "--home", home, "--format", "json"))["accounts"]
+    replayed = json.loads(milepost("ledger", "replay", summary["record"], "--json"))
+
+    assert {each["direction"] for each in accounts} == {"earned", "spent"}
+    assert sum(each["settled"] for each in accounts) == summary["settled_minor_units"]
+    assert all(
+        each["settled"] == each["claimed"] for each in accounts if each["direction"] == "earned"
+    )
+    assert replayed["sum"] == 0
+    earned = next(each for each in accounts if each["direction"] == "earned")
+    assert all(line["agreement"] for line in earned["lines"])

@@ -1,0 +1,120 @@
+"""What the parties of the demo's street agreed on: one agreement of each kind, signed by all.
+
+The licence governs the runner's batches and the brand pays for no other; the service is the
+charger's tariff. Grant and ecosystem are signed and in force, nothing is due under them yet.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from agent import agreed
+from agent.export import write_whole
+from agent.home import Home
+from ledger_client import agreements, consents
+from ledger_client.agreements import DataLicence
+from ledger_client.consents import Act
+from ledger_client.deeds import Deed
+from ledger_client.keys import SigningKey
+
+YEAR_S = 365 * 86_400
+QUANTITIES = ("cadence", "distance", "glucose", "heart_rate", "speed", "stride_length")
+PAIR_UNITS = 100
+
+
+class Prices(NamedTuple):
+    """Minor units for a reading, and for so many joules."""
+
+    asset: str
+    reading: int
+    unit_j: int
+    unit: int
+
+
+def signed(
+    home: Home,
+    ledger: str,
+    subject: str,
+    keys: Mapping[str, SigningKey],
+    prices: Prices,
+    now_s: int,
+) -> bytes:
+    """The digest of the runner's licence; the first time, all four are signed and kept.
+
+    `keys` are those of runner, brand, car and charger; `subject` is the runner's urn.
+    """
+    known = [each for each in agreed.kept(home) if isinstance(each.agreement, DataLicence)]
+    if known:
+        return known[0].digest
+    deeds = [
+        _signed(document, keys, now_s)
+        for document in _documents(ledger, subject, keys, prices, now_s - now_s % 60)
+    ]
+    (home.path / agreed.FOLDER).mkdir(mode=0o700, exist_ok=True)
+    for deed in reversed(deeds):  # the licence last: it is what a second start looks for
+        write_whole(agreed.path_of(home, deed.digest), deed.encode())
+    return deeds[0].digest
+
+
+def _signed(document: dict[str, object], keys: Mapping[str, SigningKey], now_s: int) -> Deed:
+    agreement = agreements.from_plain(document)
+    digest = agreements.digest(agreement)
+    return Deed(agreement).joined(
+        consents.sign_act(keys[party.name], digest, Act.SIGN, now_s) for party in agreement.parties
+    )
+
+
+def _documents(
+    ledger: str, subject: str, keys: Mapping[str, SigningKey], prices: Prices, begins_s: int
+) -> list[dict[str, object]]:
+    def common(kind: str, **shares_bps: int) -> dict[str, object]:
+        return {
+            "kind": kind,
+            "version": 1,
+            "ledger": ledger,
+            "asset": prices.asset,
+            "parties": [
+                {"name": name, "did": keys[name].public.did, "share_bps": bps}
+                for name, bps in shares_bps.items()
+            ],
+            "begins_s": begins_s,
+            "expires_s": begins_s + YEAR_S,
+            "notice_s": 0,
+            "least_provenance": 1,
+            "simulated": True,
+        }
+
+    return [
+        common("data-licence", runner=10_000, brand=0)
+        | {
+            "subject": subject,
+            "grantor": "runner",
+            "payer": "brand",
+            "quantities": QUANTITIES,
+            "resolution_s": 0,
+            "purpose": "the brand's training plans, and nothing else",
+            "price": {"per": "reading", "minor_units": prices.reading},
+        },
+        common("metered-service", charger=10_000, car=0)
+        | {
+            "provider": "charger",
+            "customer": "car",
+            "meter": keys["charger"].public.did,
+            "prices": [{"unit": "J", "per": prices.unit_j, "minor_units": prices.unit}],
+            "deposit_minor_units": 0,
+        },
+        common("activation-grant", brand=0, runner=10_000)
+        | {
+            "issuer": "brand",
+            "unit": "founder units",
+            "pool_units": 1_000_000,
+            "activation_units": PAIR_UNITS,
+            "further": [
+                {"wearable": "heart strap", "units": PAIR_UNITS // 5},
+                {"wearable": "glucose", "units": PAIR_UNITS // 5},
+            ],
+            "cap_units": 2 * PAIR_UNITS,
+            "cliff_s": 30 * 86_400,
+            "vesting_s": YEAR_S,
+        },
+        common("ecosystem", brand=5_000, charger=5_000) | {"debt_minor_units_max": 10_000_000},
+    ]
