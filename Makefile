@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --no-input -qq
 ROOT := $(filter 0,$(shell id -u))
-PURE := firmware_bridge/packets.py,firmware_bridge/readings.py,firmware_bridge/assembly.py,firmware_bridge/links.py,firmware_bridge/profiles/*,ledger_client/cbor.py,ledger_client/shapes.py,ledger_client/merkle.py,ledger_client/cose.py,ledger_client/statements.py,ledger_client/checkpoints.py,ledger_client/receipts.py,ledger_client/tiles.py,ledger_client/proofs.py,ledger_client/witnessing.py,ledger_client/certificates.py,ledger_client/trust.py,ledger_client/vouching.py,ledger_client/disclosure.py,ledger_client/leaves.py,ledger_client/explanation.py,ledger_client/pins.py,ledger_client/channels.py,ledger_client/shares.py,ledger_client/agreements.py,ledger_client/consents.py,ledger_client/dues.py,ledger_client/deeds.py,ledger_client/bookkeeping.py,ledger_client/wording.py,agent/admission.py,agent/claims.py,agent/formats/*,agent/batching.py,agent/topics.py
+PURE := firmware_bridge/packets.py,firmware_bridge/readings.py,firmware_bridge/assembly.py,firmware_bridge/links.py,firmware_bridge/profiles/*,ledger_client/cbor.py,ledger_client/shapes.py,ledger_client/merkle.py,ledger_client/cose.py,ledger_client/statements.py,ledger_client/checkpoints.py,ledger_client/receipts.py,ledger_client/tiles.py,ledger_client/proofs.py,ledger_client/witnessing.py,ledger_client/certificates.py,ledger_client/trust.py,ledger_client/vouching.py,ledger_client/disclosure.py,ledger_client/leaves.py,ledger_client/explanation.py,ledger_client/artefacts.py,ledger_client/pins.py,ledger_client/channels.py,ledger_client/shares.py,ledger_client/agreements.py,ledger_client/consents.py,ledger_client/dues.py,ledger_client/deeds.py,ledger_client/bookkeeping.py,ledger_client/wording.py,agent/admission.py,agent/claims.py,agent/formats/*,agent/batching.py,agent/topics.py
 
 .PHONY: help demo test check format install bench oracles fuzz soak sim kill9 picture lock clean
 .DELETE_ON_ERROR:
@@ -71,7 +71,7 @@ check: $(VENV)/.developing
 
 test: check $(VENV)/.mosquitto $(VENV)/.chromium
 	$(BIN)/coverage erase
-	$(BIN)/pytest -n 2 --cov --cov-report=
+	timeout -k 10 1800 $(BIN)/pytest -n 3 --cov --cov-report= --durations=15
 	$(BIN)/coverage report --fail-under=90
 	$(BIN)/coverage report --include='$(PURE)' --fail-under=100
 

@@ -221,6 +221,7 @@ class Listener:
             try:
                 await self._scan_until_deaf()
             except LINK_ERRORS as error:
+                _stop_if_cancelled()
                 LOG.warning("the scanner failed, trying again: %s", why(error))
                 await _wait(self._deaf, self._limits.scanner_retry_s)
             if self._watchdog.mended is Remedy.RESET:
@@ -236,8 +237,9 @@ class Listener:
         try:
             await self._deaf.wait()
         finally:
-            async with asyncio.timeout(BACKEND_CALL_MAX_S):
-                await scanner.stop()
+            with contextlib.suppress(*LINK_ERRORS):  # as a farewell to a link
+                async with asyncio.timeout(BACKEND_CALL_MAX_S):
+                    await scanner.stop()
 
     async def _tick_forever(self) -> None:
         while True:
@@ -271,6 +273,7 @@ class Listener:
                 track.queued.clear()
                 track.link = track.link.after(Event.ADMITTED, self._clock().boottime_ms)
                 reason = await self._converse(track)
+            _stop_if_cancelled()
             LOG.info("%s: %s", track.device.address, reason)
             track.link = track.link.after(
                 Event.DOWN, self._clock().boottime_ms, chance=self._dice(), error=reason
@@ -320,8 +323,9 @@ class Listener:
             conversation.end(why(error))  # before hanging up gives another reason
             raise
         finally:
-            async with asyncio.timeout(BACKEND_CALL_MAX_S):
-                await client.disconnect()
+            with contextlib.suppress(*LINK_ERRORS):  # a failed farewell hides nothing of the above
+                async with asyncio.timeout(BACKEND_CALL_MAX_S):
+                    await client.disconnect()
 
     async def _pair(self, device: Device, client: BleakClient) -> bool:
         if device.pair:
@@ -337,3 +341,10 @@ async def _wait(event: asyncio.Event, seconds: float) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()
+
+
+def _stop_if_cancelled() -> None:
+    """Be cancelled now where a backend turned the cancellation into an error of its own."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
