@@ -3,9 +3,11 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, cast
 
+import pytest
 from box import Box
 from market import BUYER, terms
 
+from agent import deals
 from agent.deals import ReadingsOffer, ReadingsSale, UnitsSale
 from agent.desks import Goods
 from agent.goods import Tariff, readings_source
@@ -67,6 +69,24 @@ def test_a_batch_for_which_there_was_no_room_is_offered_again(box: Box) -> None:
     selling._offer(sale)
 
     assert len(counter.sold) == 1
+
+
+def test_a_long_past_is_gone_through_in_steps(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deals, "BATCHES_AT_ONCE_MAX", 2)
+    stores = box.open()
+    for _ in range(5):
+        box.hear(stores, 1)
+        box.prove(stores)
+    sale = stores.till.add_sale(View(terms(), State.OPEN, 10**6, 0, None), 10**6, 0)
+    counter, offers = Counter(), {BUYER.public: ReadingsOffer(50)}
+    selling = ReadingsSale(cast("Seller", counter), stores, "runner", offers)
+
+    after_each_look = []
+    for _ in range(4):
+        selling._offer(sale)
+        after_each_look.append(len(counter.sold))
+
+    assert after_each_look == [2, 4, 5, 5]
 
 
 def test_units_are_offered_as_the_meter_passes_them() -> None:

@@ -7,6 +7,7 @@ the ones that were seen.
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
@@ -22,6 +23,9 @@ from firmware_bridge.links import Remedy
 
 HANG_UP_MAX_S = 1.0  # bumble waits for ever when both sides hang up at the same moment
 CONNECTION_TIMEOUT = 0x08  # HCI error code: what both ends see when the other goes out of range
+
+# an interrupted start would print stack traces; what concerns us comes as an exception
+logging.getLogger("bumble").setLevel(logging.CRITICAL)
 
 Heard = Callable[[Advertisement], None]
 

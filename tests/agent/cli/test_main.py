@@ -39,6 +39,21 @@ def test_an_expected_failure_is_one_line_and_status_1(words: list[str], complain
     assert done.stderr.count("\n") == 1
 
 
+def test_ctrl_c_in_the_first_moment_is_no_story(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_find", interrupted)
+
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == ""
+
+
 def test_an_empty_record_is_refused_in_both_ways_of_speaking(tmp_path: Path) -> None:
     empty = tmp_path / "empty.cbor"
     empty.touch()
