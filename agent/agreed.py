@@ -64,6 +64,21 @@ def publish(log: Log, held: Sequence[Deed], now_s: int) -> int:
     return len(entries)
 
 
+def publish_activations(log: Log, home: Home, now_s: int) -> int:
+    """Put what was attested in the home onto the log, each once; returns how many are new.
+
+    Raises:
+        RemoteError: a file that holds no statement.
+    """
+    attested = [
+        statements.verify(path.read_bytes()) for path in sorted((home.path / FOLDER).glob("*.act"))
+    ]
+    entries = [(each.digest, each.signed) for each in attested if log.find(each.digest) is None]
+    if entries:
+        log.append(entries, now_s)
+    return len(entries)
+
+
 def owner_changes_s(log: LogReader) -> list[int]:
     """When another owner's certificate came onto the log: what was agreed before is void."""
     changes: list[int] = []

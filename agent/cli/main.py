@@ -52,6 +52,7 @@ GROUPS = {
     "bench": "bench.app",
     "agreement": "agreement.app",
     "ledger": "ledger.app",
+    "grants": "grants.app",
 }
 
 

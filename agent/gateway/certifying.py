@@ -32,4 +32,5 @@ def agreements(stores: Stores, now_s: int) -> Governing:
     """
     held = agreed.kept(stores.home)
     agreed.publish(stores.log, held, now_s)
+    agreed.publish_activations(stores.log, stores.home, now_s)
     return agreed.governing(held, agreed.owner_changes_s(stores.log))
