@@ -189,13 +189,18 @@ class _Show:
 
         note = f"{self._seconds:.0f} s, or Ctrl-C to end" if self._seconds else "Ctrl-C ends it"
         with Live(screen=True, auto_refresh=False) as live:
+
+            def update(note: str) -> None:
+                now = self._look(running, market)
+                live.update(view.screen(now, note, live.console.size), refresh=True)
+
             while not stop.is_set():
-                live.update(view.screen(self._look(running, market), note), refresh=True)
+                update(note)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), REFRESH_S)
             ending = "ending: proving, telling and settling"
             while True:
-                live.update(view.screen(self._look(running, market), ending), refresh=True)
+                update(ending)
                 await asyncio.sleep(REFRESH_S)
 
     async def _plain(self, running: "Running", market: "Market") -> None:

@@ -13,8 +13,19 @@ if TYPE_CHECKING:
     from agent.status import ComponentView, Snapshot
 
 _BARS = "▁▃▅▇"
-_SHOWN_VALUES = 3
+_SHOWN_VALUES, _SMALL_VALUES = 3, 2
+_COLUMNS = (  # title, side, whether a small terminal shows it
+    ("component", "left", True),
+    ("id", "left", False),
+    ("state", "left", True),
+    ("signal", "left", True),
+    ("last readings", "left", True),
+    ("age", "right", True),
+    ("readings", "right", False),
+)
 _TABLE_ROWS = 5  # frame, head and rules around the components
+_SMALL_TABLE_ROWS = 3  # frame and head alone
+_FULL_COLUMNS, _FULL_ROWS = 120, 19  # a smaller terminal shows less; rows beside the components
 _STYLES = {"subscribed": "green", "broadcasting": "green", "heard": "green", "waiting": "dim"}
 _UNITS = {
     "speed": ("m/s", 1.0, 2),
@@ -36,49 +47,54 @@ _UNITS = {
 }
 
 
-def screen(snapshot: "Snapshot", note: str = "") -> RenderableType:
-    """The whole screen; `note` is a line at the bottom."""
+def screen(
+    snapshot: "Snapshot", note: str = "", size: tuple[int, int] = (138, 34)
+) -> RenderableType:
+    """The whole screen of `size` columns and rows; `note` is a line at the bottom.
+
+    What matters least goes first where there is little room: rules, ids, numbers, then MQTT.
+    """
+    columns, rows = size
+    full = columns >= _FULL_COLUMNS and rows >= len(snapshot.components) + _FULL_ROWS
+    heard = len(snapshot.components) + (_TABLE_ROWS if full else _SMALL_TABLE_ROWS)
     layout = Layout()
     layout.split_column(
-        Layout(_head(snapshot), size=3),
-        Layout(_components(snapshot), size=len(snapshot.components) + _TABLE_ROWS),
-        Layout(name="below", minimum_size=9),
+        Layout(_head(snapshot, full=full), size=3 if full else 1),
+        Layout(_components(snapshot, full=full), size=heard),
+        Layout(name="below"),
         Layout(Text(note, style="dim"), size=1),
     )
-    layout["below"].split_row(
-        Layout(_evidence(snapshot), ratio=3),
-        Layout(_money(snapshot), ratio=4),
-        Layout(_traffic(snapshot), ratio=3),
-    )
+    evidence = Layout(_evidence(snapshot), ratio=3)
+    if full:
+        traffic = Layout(_traffic(snapshot), ratio=3)
+        layout["below"].split_row(evidence, Layout(_money(snapshot), ratio=4), traffic)
+    else:
+        layout["below"].split_row(evidence, Layout(_small_money(snapshot), ratio=3))
     return layout
 
 
-def _head(snapshot: "Snapshot") -> Panel:
+def _head(snapshot: "Snapshot", *, full: bool) -> RenderableType:
     seconds = max(0, snapshot.now_ms - snapshot.started_ms) // 1000
     broker = "connected" if snapshot.broker_connected else "away: everything waits on disk"
     line = Text.assemble(
         ("milepost ", "bold"),
-        f"{snapshot.version}   gateway {snapshot.gateway}   radio {snapshot.radio}   broker ",
+        f"{snapshot.version}   ",
+        f"gateway {snapshot.gateway}   " if full else "",
+        f"radio {snapshot.radio}   broker ",
         (broker, "green" if snapshot.broker_connected else "yellow"),
         f"   clock {snapshot.clock}   {seconds // 60}:{seconds % 60:02d}",
     )
-    return Panel(line, box=box.ROUNDED, style="cyan")
+    return Panel(line, box=box.ROUNDED, style="cyan") if full else line
 
 
-def _components(snapshot: "Snapshot") -> Panel:
-    table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False)
-    for title, justify in (
-        ("component", "left"),
-        ("id", "left"),
-        ("state", "left"),
-        ("signal", "left"),
-        ("last readings", "left"),
-        ("age", "right"),
-        ("readings", "right"),
-    ):
-        table.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]  # rich wants literals
+def _components(snapshot: "Snapshot", *, full: bool) -> Panel:
+    table = Table(box=box.SIMPLE_HEAD if full else None, expand=True, pad_edge=False)
+    for title, justify, always in _COLUMNS:
+        if full or always:
+            table.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]  # rich wants literals
     for component in snapshot.components:
-        table.add_row(*_row(component, snapshot.now_ms))
+        cells = zip(_COLUMNS, _row(component, snapshot.now_ms, full=full), strict=True)
+        table.add_row(*(cell for (_, _, always), cell in cells if full or always))
     refused = ", ".join(f"{count} {reason}" for reason, count in snapshot.refused.items())
     title = (
         f"heard  {snapshot.readings} readings, {snapshot.repeats} repeats,"
@@ -87,15 +103,15 @@ def _components(snapshot: "Snapshot") -> Panel:
     return Panel(table, title=title, subtitle=refused or None, title_align="left")
 
 
-def _row(component: "ComponentView", now_ms: int) -> tuple[RenderableType, ...]:
+def _row(component: "ComponentView", now_ms: int, *, full: bool) -> tuple[RenderableType, ...]:
     age = "" if component.heard_ms is None else f"{(now_ms - component.heard_ms) / 1000:.1f} s"
     style = _STYLES.get(component.state, "yellow")
     return (
         Text(component.alias, style="bold"),
         Text(component.id[:8], style="dim"),
         Text(component.state, style=style),
-        _signal(component.rssi_dbm),
-        Text("  ".join(shown(component.values)[:_SHOWN_VALUES])),
+        _signal(component.rssi_dbm, full=full),
+        Text("  ".join(shown(component.values)[: _SHOWN_VALUES if full else _SMALL_VALUES])),
         age,
         f"{component.readings}",
     )
@@ -118,11 +134,11 @@ def shown(values: dict[str, float | str]) -> list[str]:
     return texts
 
 
-def _signal(rssi_dbm: int | None) -> Text:
+def _signal(rssi_dbm: int | None, *, full: bool) -> Text:
     if rssi_dbm is None:
         return Text("-", style="dim")
     strength = min(3, max(0, (rssi_dbm + 95) // 15))
-    return Text(f"{_BARS[: strength + 1]:<4} {rssi_dbm} dBm")
+    return Text(f"{_BARS[: strength + 1]:<4}{f' {rssi_dbm} dBm' if full else ''}")
 
 
 def _evidence(snapshot: "Snapshot") -> Panel:
@@ -158,6 +174,21 @@ def _money(snapshot: "Snapshot") -> Panel:
         ):
             grid.add_row("", Text(name, style="dim"), _amount(amount, snapshot.asset))
     return Panel(grid, title=f"money  {currency}", title_align="left")
+
+
+def _small_money(snapshot: "Snapshot") -> Panel:
+    """The same account of each trade in fewer lines."""
+    grid = Table.grid(padding=(0, 1), expand=True)
+    for account in snapshot.money:
+        grid.add_row(
+            Text(f"{account.payer} → {account.payee}", style="bold"),
+            Text(f"{account.items_paid} of {account.items} paid", justify="right"),
+        )
+        grid.add_row(Text("promised", style="dim"), _amount(account.paid, snapshot.asset))
+        grid.add_row(Text("settled", style="dim"), _amount(account.settled, snapshot.asset))
+    currency = snapshot.asset.partition("/")[0]
+    title = f"money  {currency}   {snapshot.published} MQTT messages"
+    return Panel(grid, title=title, title_align="left")
 
 
 def _amount(minor_units: int, asset: str) -> Text:

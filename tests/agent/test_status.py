@@ -5,6 +5,7 @@ import io
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from rich.console import Console
 
 from agent.cli import view
@@ -111,9 +112,9 @@ def snapshot(**changes: object) -> Snapshot:
     return Snapshot(**(facts | changes))  # type: ignore[arg-type]  # each test changes what it needs
 
 
-def rendered(shown: Snapshot) -> str:
-    console = Console(file=io.StringIO(), width=150, height=40, record=True)
-    console.print(view.screen(shown, "a note"))
+def rendered(shown: Snapshot, columns: int = 150, rows: int = 40) -> str:
+    console = Console(file=io.StringIO(), width=columns, height=rows, record=True)
+    console.print(view.screen(shown, "a note", (columns, rows)))
     return console.export_text()
 
 
@@ -123,6 +124,25 @@ def test_one_screen_shows_components_evidence_money_and_traffic() -> None:
     for word in ("gatewayid", "subscribed", "backing off", "2 malformed", "a note", "1:05"):
         assert word in text
     assert "0.000050" in text
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(80, 24), (100, 30), (138, 24)])
+def test_a_small_terminal_shows_states_values_and_money_of_eleven_components_whole(
+    columns: int, rows: int
+) -> None:
+    component = replace(snapshot().components[0], alias="tyre-front-right", state="broadcasting")
+    account = replace(snapshot().money[0], settled=30)
+
+    text = rendered(snapshot(components=(component,) * 11, money=(account,) * 2), columns, rows)
+
+    assert text.count("tyre-front-right ") == text.count(" broadcasting ") == 11
+    assert text.count("5.00 m/s") == 11
+    assert "1:05" in text
+    for word in ("1 of 2 paid", "0.000050", "0.000030"):
+        assert text.count(word) == 2
+    assert "1 receipts verified" in text
+    assert "a note" in text
+    assert "…" not in text
 
 
 def test_a_broker_that_is_away_is_said_to_be() -> None:
