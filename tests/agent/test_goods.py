@@ -160,6 +160,13 @@ def test_simulated_readings_are_refused_outside_a_demo_channel(offer: Offer) -> 
         offer.wanted.accept(terms(simulated=False), item(offer.body, 3 * PRICE))
 
 
+def test_readings_that_the_agreement_does_not_govern_are_refused(offer: Offer) -> None:
+    wanted = replace(offer.wanted, agreement=bytes(32))
+
+    with pytest.raises(RemoteError, match="another agreement"):
+        wanted.accept(terms(), item(offer.body, 3 * PRICE))
+
+
 def test_less_provenance_than_agreed_is_refused(offer: Offer) -> None:
     wanted = replace(offer.wanted, least_provenance=10)
 
