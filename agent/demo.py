@@ -148,7 +148,10 @@ class Market:
     """Who trades on the street: runner, brand, car and charger, each with a key and a till."""
 
     def __init__(self, stores: Stores, board: Board, hood: Neighbourhood, clock: Clock) -> None:
-        """Opens the strangers' tills; the money is play and issued by the demo's own ledger."""
+        """Opens the strangers' tills, closed with `stores`.
+
+        The money is play and issued by the demo's own ledger.
+        """
         self._stores = stores
         self._board = board
         self._hood = hood
@@ -189,7 +192,7 @@ class Market:
     def _peer_till(self, name: str) -> Till:
         path = self._stores.home.peer_till(name)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return Till.open(open_database(path))
+        return Till.open(self._stores.beside.enter_context(closing(open_database(path))))
 
     def trade(self) -> Trade:
         """The four deals, and what our broker must know of them."""

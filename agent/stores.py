@@ -7,7 +7,7 @@ import sqlite3
 import uuid
 from collections.abc import Collection, Iterable
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent import keyring
@@ -56,9 +56,12 @@ class Stores:
     components: dict[str, Registered]
     boot: bytes
     starts: int
+    beside: ExitStack = field(default_factory=ExitStack)
+    """What was opened in this home for others, such as a demo's strangers; closed with it."""
 
     def close(self) -> None:
         """Close the databases and let the home go."""
+        self.beside.close()
         self.journal.close()
         self.connection.close()
         self.home.unlock()

@@ -35,6 +35,16 @@ def test_a_restart_is_a_gap_in_every_subjects_next_batch(box: Box) -> None:
     assert [batch.losses for batch in stores.journal.receipted()] == [Losses(gap=1)]
 
 
+def test_what_was_opened_beside_the_stores_is_closed_with_them(box: Box) -> None:
+    stores = box.open()
+    beside = stores.beside.enter_context(closing(sqlite3.connect(":memory:")))
+
+    box.close()
+
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        beside.execute("SELECT 1")
+
+
 def test_a_home_that_is_open_is_not_opened_again(box: Box) -> None:
     box.open()
 
