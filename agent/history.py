@@ -45,13 +45,18 @@ def page(data: bytes, subject: str, name: str) -> bytes:
     return checker().replace(_MARK, carried, 1)
 
 
+def is_page(data: bytes) -> bool:
+    """Whether it means to be a page, with a record or without."""
+    return data[: len(_PAGE)].lower() == _PAGE
+
+
 def record_in(data: bytes) -> bytes:
     """The record that a page carries, or `data` as it is when that is no page.
 
     Raises:
         EncodingError: a page that carries none.
     """
-    if data[: len(_PAGE)].lower() != _PAGE:
+    if not is_page(data):
         return data
     found = _CARRIED.search(data)
     if found is None:

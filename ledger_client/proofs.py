@@ -18,7 +18,7 @@ from ledger_client.errors import EncodingError, ProofError
 
 TEXT_CHARACTERS_MAX = 32_768
 
-_FIRST = "c2sp.org/tlog-proof@v1"
+FIRST = "c2sp.org/tlog-proof@v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Proof:
 
 def write(index: int, path: Sequence[bytes], note: str) -> str:
     """The proof of entry `index` under the head in `note`."""
-    lines = [_FIRST, f"index {index}", *(checkpoints.to_base64(each) for each in path), ""]
+    lines = [FIRST, f"index {index}", *(checkpoints.to_base64(each) for each in path), ""]
     return "\n".join(lines) + f"\n{note}"
 
 
@@ -46,8 +46,8 @@ def verify(
     """
     head, blank, note = text.partition("\n\n")
     first, *lines = head.split("\n")
-    if len(text) > TEXT_CHARACTERS_MAX or first != _FIRST or not blank or not lines:
-        raise EncodingError(f"proof: expected {_FIRST}, an index, hashes, an empty line and a note")
+    if len(text) > TEXT_CHARACTERS_MAX or first != FIRST or not blank or not lines:
+        raise EncodingError(f"proof: expected {FIRST}, an index, hashes, an empty line and a note")
     if not lines[0].startswith("index "):
         raise EncodingError(f"proof: expected 'index <n>', got {lines[0][:40]!a}")
     index = witnessing.parse_size(lines[0].removeprefix("index "))

@@ -1,6 +1,8 @@
 """`milepost verify`: evidence judged by anybody, or a whole home by its owner."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -9,10 +11,10 @@ import typer
 from agent import owner
 from agent.audit import HomeReport, verify_home
 from agent.export import write_whole
-from agent.history import PAGE_BYTES_MAX, record_in
+from agent.history import PAGE_BYTES_MAX, is_page, record_in
 from agent.home import HomeError
 from agent.status import printable
-from ledger_client import explanation
+from ledger_client import artefacts, explanation, record
 from ledger_client.errors import LedgerError
 from ledger_client.keys import PublicKey
 from ledger_client.pins import BYTES_MAX, Pin, parse, render
@@ -28,7 +30,8 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of l
 
 def verify(
     what: Annotated[
-        Path, typer.Argument(help="A record, an excerpt, a history page, or a gateway's home.")
+        Path,
+        typer.Argument(help="A record, excerpt, history page or home, or any single artefact."),
     ],
     pin: Annotated[
         Path | None,
@@ -41,10 +44,26 @@ def verify(
         list[Path] | None,
         typer.Option("--revocation", help="What the owner took back since; may come often."),
     ] = None,
+    beside: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--with",
+            help="What a single artefact is judged by: genesis, key, statement; may come often.",
+        ),
+    ] = None,
     as_json: Json = False,  # noqa: FBT002  # a flag of the command line
 ) -> None:
-    """Check a record with no network and no key but what it names, or everything in a home."""
+    """Check a record with no network and no key but what it names, or everything in a home.
+
+    A statement, receipt, checkpoint, tlog-proof, disclosure, certificate, request or revocation is
+    explained, too; name with --with what it is judged by.
+    """
     try:
+        if (single := _single(what)) is not None:
+            if pin is not None or owned_by or revocation:
+                raise HomeError(f"{what}: --pin, --owner and --revocation are for whole records")
+            _explain(single, beside or (), as_json=as_json)
+            return
         held = _pins(pin)
         taken = [owner.read_revocation(owner.read_artefact(path)) for path in revocation or ()]
         believed = PublicKey.from_did(owned_by) if owned_by else None
@@ -73,6 +92,35 @@ def verify(
         "everything holds",
     )
     for line in paragraphs:
+        typer.echo(printable(line, LINE_CHARACTERS_MAX))
+
+
+def _single(what: Path) -> bytes | None:
+    """An artefact other than a record; None for a record, a page, a folder or nothing at all."""
+    if not what.is_file():
+        return None
+    with what.open("rb") as file:
+        data = file.read(artefacts.SIZE_MAX + 1)
+    return None if record.is_one(data[:64]) or is_page(data) else data
+
+
+def _explain(data: bytes, beside: Sequence[Path], *, as_json: bool) -> None:
+    against = artefacts.beside(owner.read_artefact(path) for path in beside)
+    found = artefacts.examine(data, against)
+    if as_json:
+        typer.echo(json.dumps({"verified": True, **asdict(found)}))
+        return
+    lines = (
+        found.what,
+        "",
+        "proved:",
+        *(f"  {text}" for text in found.proved),
+        "not proved:",
+        *(f"  {text}" for text in found.not_proved),
+        "",
+        "it holds",
+    )
+    for line in lines:
         typer.echo(printable(line, LINE_CHARACTERS_MAX))
 
 

@@ -19,6 +19,7 @@ import running
 
 with running.atheris.instrument_imports(include=["ledger_client"]):
     from ledger_client import (
+        artefacts,
         batches,
         cbor,
         certificates,
@@ -179,11 +180,22 @@ def _signed(kind: str, data: bytes) -> statements.Statement:
     return statements.Statement(kind, GATEWAY.public, GATEWAY.public.did, NOW_S, data, data)
 
 
+def artefact(data: bytes) -> None:
+    """An artefact by itself, and one that others are judged by."""
+    for read in (partial(artefacts.examine, against=artefacts.Beside()), _beside):
+        _read(read, data)
+
+
+def _beside(data: bytes) -> artefacts.Beside:
+    return artefacts.beside([data])
+
+
 READERS: dict[str, Callable[[bytes], object]] = {
     "cbor": strict,
     "cbor-loose": loose,
     "sign1": sign1,
     "statement": statement,
+    "artefact": artefact,
     "payload": payload,
     "batch": batch,
     "leaf": leaves.parse,

@@ -11,6 +11,7 @@ from agent.cli.main import application
 from agent.export import export_home
 from agent.formats.points import FormatError
 from agent.home import HomeError
+from ledger_client.errors import RemoteError
 from ledger_client.verify import verify_record
 
 
@@ -147,3 +148,23 @@ def test_options_that_do_not_belong_together_are_misuse(words: tuple[str, ...]) 
 def test_a_file_that_is_not_there_is_named(home: Path, tmp_path: Path) -> None:
     with pytest.raises(HomeError, match="expected a record"):
         typed("import", tmp_path / "nothing", "--home", home)
+
+
+def test_each_artefact_is_explained_by_verify(home: Path, tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    typed("export", "--home", home, "--raw", raw)
+    typed("log", "proof", "--home", home, "1", "--out", raw / "one.tlog-proof")
+    given = ("--with", raw / "genesis.cose", "--with", raw / "statement-1.cose")
+    names = ["genesis.cose", "statement-1.cose", "receipt-1.cose", "leaves-1.cbor", "log.vkey"]
+    names += ["checkpoint.txt", "keys.cbor", "one.tlog-proof"]
+
+    said = {name: typed("verify", raw / name, *given) for name in names}
+    plain = json.loads(typed("verify", raw / "statement-1.cose", "--json").stdout)
+
+    assert all(each.stdout.endswith("it holds\n") for each in said.values())
+    assert said["receipt-1.cose"].stdout.startswith("a receipt of inclusion\n")
+    assert (plain["verified"], plain["what"]) == (True, "a batch statement")
+    with pytest.raises(RemoteError, match="--with"):
+        typed("verify", raw / "receipt-1.cose")
+    with pytest.raises(HomeError, match="whole records"):
+        typed("verify", raw / "receipt-1.cose", "--pin", tmp_path / "pins")
