@@ -41,6 +41,10 @@ sys.meta_path.insert(0, Guard())
 """
 
 
+# What reads agreements needs msgspec as well; no record needs them.
+AGREED = {"activations", "agreements", "consents", "deeds", "dues", "wording"}
+
+
 def run(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", GUARD + code],
@@ -78,7 +82,7 @@ def test_every_module_loads_without_the_agent_and_its_packages(folder: Path) -> 
     modules = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts)
         for path in (ROOT / "ledger_client").rglob("*.py")
-        if path.name != "__init__.py" and "evm" not in path.parts
+        if path.name != "__init__.py" and "evm" not in path.parts and path.stem not in AGREED
     ]
 
     done = run("\n".join(f"import {name}" for name in modules), folder)
