@@ -134,7 +134,7 @@ class Entitlement:
 def entitlements(
     grant: ActivationGrant, standing: Standing, activations: Sequence[Activation]
 ) -> list[Entitlement]:
-    """What these activations, in the order of the log, entitle to.
+    """What these activations entitle to: by their minute, devices first, then as the log has them.
 
     A device counts once, whoever activates it; a further wearable once for each holder of a device.
     One at a time when the agreement does not hold gives nothing and takes nothing away.
@@ -145,7 +145,7 @@ def entitlements(
     held: dict[str, int] = {}
     pool = grant.pool_units
     found: list[Entitlement] = []
-    for each in activations:
+    for each in sorted(activations, key=lambda each: (each.at_s, bool(each.wearable))):
         if not standing.covers(each.at_s):
             continue
         if not each.wearable and each.device not in devices:

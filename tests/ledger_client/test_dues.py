@@ -248,6 +248,23 @@ def test_netting_an_ecosystem_conserves_what_each_gave_and_took(
         assert held.get(name, 0) == took - gave
 
 
+def test_a_strap_that_the_log_has_before_its_pair_in_the_same_minute_counts() -> None:
+    rows = [
+        Activation("ann", "strap", "heart strap", BEGINS_S),
+        Activation("ann", "pair", "", BEGINS_S),
+        Activation("bob", "strap", "heart strap", BEGINS_S),
+        Activation("bob", "pair-2", "", BEGINS_S + 60),
+    ]
+
+    found = entitlements(GRANT, HELD, rows)
+
+    assert [(each.device, each.units) for each in found] == [
+        ("pair", 100),
+        ("strap", 20),
+        ("pair-2", 100),
+    ]
+
+
 def test_a_proposal_entitles_to_nothing() -> None:
     nothing = Standing(HELD.state, (), ("brand",), None, EXPIRES_S)
 
