@@ -186,7 +186,7 @@ class Purchase:
             tasks.create_task(self.buyer.run(connection.broker))
             while True:
                 with suppress(RemoteError):  # the ledger says no for now; the channel is kept
-                    await self.buyer.open(self.terms, self.spendable)
+                    await self.buyer.keep(self.terms, self.spendable)
                     break
                 await asyncio.sleep(OPEN_RETRY_S)
 

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+from agent.credit import Credit
 from agent.till import Purchase, Sale, Till
 from ledger_client.channels import Place, State, Terms, Voucher, sign_voucher
 from ledger_client.errors import LocalError, RemoteError
@@ -17,6 +18,8 @@ from ledger_client.messages import RUN_BYTES, Item, Message, Standing, sign_item
 from ledger_client.settlement import Claim, View
 
 RESEND_ITEMS_MAX = 3
+REFUSALS_MAX = 6
+"""Refusals of one item, each said later than the last, after which its channel is given up."""
 LIVE = frozenset({State.OPEN, State.FROZEN, State.CLOSING})
 
 
@@ -57,21 +60,28 @@ Accept = Callable[[Terms, Item], bytes]
 class SellingDesk:
     """Sells for one key on every channel whose payee it is.
 
-    `credit` and `reserve` in minor units are what a new channel gets. Nothing new is sold on a
-    channel until its buyer has said in this `run` (8 random bytes, named in our greeting and in its
-    answer) where it stands: if this store is an old backup, that is where it shows.
+    `credit` is the window of each payer, `reserve` in minor units what a new channel keeps back.
+    Nothing new is sold on a channel until its buyer has said in this `run` (8 random bytes, named
+    in our greeting and in its answer) where it stands: there an old backup shows.
     """
 
     def __init__(
-        self, key: SigningKey, till: Till, *, credit: int, reserve: int = 0, run: bytes = b""
+        self,
+        key: SigningKey,
+        till: Till,
+        *,
+        credit: int | Credit,
+        reserve: int = 0,
+        run: bytes = b"",
     ) -> None:
         self.party = key.public
         self._key = key
         self._till = till
-        self._credit = credit
+        self._credit = Credit(credit, credit, 0) if isinstance(credit, int) else credit
         self._reserve = reserve
         self._run = run or os.urandom(RUN_BYTES)
         self._heard: set[bytes] = set()
+        self._refusals: dict[tuple[bytes, int], int] = {}
 
     def channels(self) -> list[Sale]:
         """The channels that are not over."""
@@ -164,6 +174,9 @@ class SellingDesk:
             return []
         if theirs.run == self._run:
             self._heard.add(channel)
+        if self._gives_up(sale, theirs):
+            self._till.bar(sale, theirs.refused)
+            return []
         total = 0 if theirs.voucher is None else theirs.voucher.total
         effects: list[Effect] = list(
             self.outbox(channel, after=theirs.n, items_max=RESEND_ITEMS_MAX)
@@ -171,6 +184,14 @@ class SellingDesk:
         if total < sale.side.best:
             effects.append(self._say(sale))
         return effects
+
+    def _gives_up(self, sale: Sale, theirs: Standing) -> bool:
+        """Whether the buyer has refused its next item often enough."""
+        if not theirs.refused == theirs.n + 1 <= sale.side.n:
+            return False
+        place = sale.terms.channel, theirs.refused
+        self._refusals[place] = self._refusals.get(place, 0) + 1
+        return self._refusals[place] >= REFUSALS_MAX
 
     def _shows_backup(self, sale: Sale, theirs: Standing) -> bool:
         """Whether the buyer holds an item under our signature that this store does not know."""
@@ -188,12 +209,12 @@ class SellingDesk:
         sale = self._till.sale(terms.channel)
         if sale is not None:
             self._till.observe(sale, view)
-            if self._sale(terms.channel) == sale:
+            if self._till.sale(terms.channel) == sale:
                 return []
         elif terms.payee != self.party or view.state is not State.OPEN:
             return []
         else:
-            self._till.add_sale(view, self._credit, self._reserve)
+            self._till.add_sale(view, self._credit.first, self._reserve)
         return [self._say(self._sale(terms.channel))]
 
     def claims(self) -> list[Claim]:
@@ -208,7 +229,8 @@ class SellingDesk:
         sale = self._till.sale(channel)
         if sale is None or sale.terms.payee != self.party:
             raise RemoteError(f"no channel {channel.hex()[:16]} on which we sell")
-        return sale
+        window = self._credit.window(*self._till.history(sale))
+        return replace(sale, side=replace(sale.side, window=window))
 
     def _known(self, peer: str, channel: bytes) -> Sale:
         sale = self._sale(channel)
@@ -234,6 +256,7 @@ class BuyingDesk:
         self._till = till
         self._accept = accept
         self._runs: dict[bytes, bytes] = {}
+        self._refused: dict[bytes, int] = {}
 
     def channels(self) -> list[Purchase]:
         """The channels that are not over, those that are being opened too."""
@@ -286,14 +309,25 @@ class BuyingDesk:
         invoice = item.invoice
         if invoice.due > purchase.side.funded:
             return [Look(_payee(purchase.terms), purchase.terms)]  # we may have topped it up
-        side = purchase.side.take(invoice.price, invoice.due)
         invoice.verify(purchase.terms.payee)
+        self._refused[invoice.channel] = invoice.n  # until it was found good
+        side = purchase.side.take(invoice.price, invoice.due)
         source = self._accept(purchase.terms, item)
         if self._till.bought(purchase, source):
             raise RemoteError(f"item {invoice.n} was paid for before under another number")
+        del self._refused[invoice.channel]
         voucher = sign_voucher(self._key, purchase.terms.channel, side.signed)
         self._till.write_purchase(purchase, side, item, source, voucher)
         return [self._send(purchase, voucher)]
+
+    def refusal(self, message: Message) -> list[Send]:
+        """What to say after `message` was refused: that we will not take this item."""
+        if not isinstance(message, Item):
+            return []
+        purchase = self._till.purchase(message.invoice.channel)
+        if purchase is None or self._refused.get(message.invoice.channel) != message.invoice.n:
+            return []
+        return [self._send(purchase, self._standing(purchase))]
 
     def _receive_standing(self, purchase: Purchase, theirs: Standing) -> list[Effect]:
         if purchase.side.state is State.CLOSED:
@@ -349,8 +383,10 @@ class BuyingDesk:
         side = purchase.side
         last = self._till.invoice(purchase, side.n)
         place = (side.funded, purchase.claimed, side.due, side.n)
-        run = self._runs.get(purchase.terms.channel, b"")
-        return Standing(purchase.terms, *place, purchase.voucher, last, run)
+        channel = purchase.terms.channel
+        refused = self._refused.get(channel, 0)
+        run = self._runs.get(channel, b"")
+        return Standing(purchase.terms, *place, purchase.voucher, last, run, refused)
 
     def _send(self, purchase: Purchase, message: Message) -> Send:
         return Send(_payee(purchase.terms), purchase.terms.channel, message)

@@ -6,8 +6,10 @@ the last voucher, with a back-off of 1 s to 5 min, and where it stands on every 
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 
 from agent import topics
 from agent.broker import Broker, Message
@@ -15,7 +17,7 @@ from agent.desks import RESEND_ITEMS_MAX, BuyingDesk, Effect, Goods, Look, Selli
 from agent.pacing import LIMITS, Backoff, Limits, Mail
 from agent.till import Purchase, Sale, Till
 from ledger_client import messages
-from ledger_client.channels import State, Terms, Voucher
+from ledger_client.channels import SALT_BYTES, State, Terms, Voucher
 from ledger_client.errors import EncodingError, RemoteError
 from ledger_client.keys import PublicKey
 from ledger_client.messages import Item, Standing
@@ -85,11 +87,20 @@ class _Shell:
         speaker = message.topic.rpartition("/")[2]
         try:
             parsed = messages.parse(message.payload)
-            effects = self._desk.receive(speaker, parsed)
         except RemoteError as error:
             self._blame(speaker, error)
             return []
+        try:
+            effects = self._desk.receive(speaker, parsed)
+        except RemoteError as error:
+            self._blame(speaker, error)
+            return list(self._refusal(parsed))
         return [*effects, *self._heard(parsed, effects)]
+
+    def _refusal(self, message: messages.Message) -> list[Send]:
+        """What to answer to a message that was refused."""
+        del message
+        return []
 
     def _heard(self, message: messages.Message, effects: list[Effect]) -> list[Send]:
         """Adjust what is to be sent again; what more is to be sent at once."""
@@ -241,8 +252,12 @@ class Seller(_Shell):
         return sends
 
     async def _watched(self) -> None:
-        if any(sale.side.state is State.CLOSING for sale in self._selling.channels()):
+        states = {sale.terms.channel: sale.side.state for sale in self._selling.channels()}
+        if State.CLOSING in states.values():
             await self.settle()
+        for channel, state in states.items():
+            if state is State.FROZEN:  # it is claimed, and the buyer goes on under a new salt
+                await self.close_now(channel)
 
 
 class Buyer(_Shell):
@@ -259,6 +274,7 @@ class Buyer(_Shell):
     ) -> None:
         super().__init__(desk.party, desk, till, settlement, blame=blame, limits=limits)
         self._buying = desk
+        self._kept: dict[bytes, tuple[Terms, int]] = {}
 
     def channels(self) -> list[Purchase]:
         """The channels that are not over, and where each stands."""
@@ -278,6 +294,32 @@ class Buyer(_Shell):
         await self._look(purchase.terms.channel)
         self._retry.start(purchase.terms.channel, asyncio.get_running_loop().time())
         return purchase.terms.channel
+
+    async def keep(self, terms: Terms, spendable: int) -> bytes:
+        """As `open`, and go on under a new salt whenever the channel ends, up to `spendable`."""
+        channel = await self.open(terms, spendable)
+        due = next(held.side.due for held in self.channels() if held.terms.channel == channel)
+        self._kept[channel] = (terms, due + spendable)
+        return channel
+
+    async def _watched(self) -> None:
+        for purchase in self.channels():
+            with suppress(RemoteError):  # not yet, or somebody else did
+                if purchase.side.state is State.FROZEN:
+                    await self.close(purchase.terms.channel)
+                elif purchase.side.state is State.CLOSING:
+                    await self.finish(purchase.terms.channel)
+        for channel, (terms, most) in list(self._kept.items()):
+            held = self._till.purchase(channel)
+            if held is not None and held.side.state in {State.CLOSING, State.CLOSED}:
+                left = most - max(held.side.due, held.side.signed)
+                with suppress(RemoteError):  # not covered for now; asked again
+                    if left > 0:
+                        await self.keep(replace(terms, salt=os.urandom(SALT_BYTES)), left)
+                    del self._kept[channel]
+
+    def _refusal(self, message: messages.Message) -> list[Send]:
+        return self._buying.refusal(message)
 
     async def close(self, channel: bytes) -> None:
         """Start the closing delay; what was promised can be claimed until it is over."""

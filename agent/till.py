@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, Self
 
+from agent.tilltables import VERSIONS
 from ledger_client.channels import (
     Buying,
     Event,
@@ -30,51 +31,6 @@ from ledger_client.settlement import View
 
 SOURCE_BYTES_MIN, SOURCE_BYTES_MAX = 8, 64
 
-_VERSIONS = (
-    (
-        (
-            "CREATE TABLE till_channels (id INTEGER PRIMARY KEY,"
-            " role TEXT NOT NULL CHECK (role IN ('seller', 'buyer')),"
-            " channel BLOB NOT NULL, terms BLOB NOT NULL, state TEXT NOT NULL,"
-            " funded INTEGER NOT NULL, claimed INTEGER NOT NULL CHECK (claimed <= funded),"
-            " n INTEGER NOT NULL, due INTEGER NOT NULL, total INTEGER NOT NULL, signature BLOB,"
-            " credit INTEGER NOT NULL, reserve INTEGER NOT NULL, UNIQUE (role, channel)) STRICT"
-        ),
-        (
-            "CREATE TABLE till_items (id INTEGER NOT NULL REFERENCES till_channels,"
-            " n INTEGER NOT NULL, price INTEGER NOT NULL CHECK (price > 0), due INTEGER NOT NULL,"
-            " digest BLOB NOT NULL, signature BLOB NOT NULL, pair BLOB NOT NULL, source BLOB,"
-            " PRIMARY KEY (id, n)) STRICT, WITHOUT ROWID"
-        ),
-        "CREATE UNIQUE INDEX till_sources ON till_items (pair, source) WHERE source IS NOT NULL",
-        (
-            "CREATE TABLE till_bodies (id INTEGER NOT NULL, n INTEGER NOT NULL, body BLOB NOT NULL,"
-            " PRIMARY KEY (id, n), FOREIGN KEY (id, n) REFERENCES till_items) STRICT"
-        ),
-        (
-            "CREATE TRIGGER till_channels_rise BEFORE UPDATE ON till_channels"
-            " WHEN NEW.n < OLD.n OR NEW.due < OLD.due OR NEW.total < OLD.total"
-            " OR NEW.funded < OLD.funded OR NEW.claimed < OLD.claimed"
-            " OR NEW.channel != OLD.channel OR NEW.terms != OLD.terms"
-            " BEGIN SELECT RAISE (ABORT, 'a channel of the till never goes backwards'); END"
-        ),
-        (
-            "CREATE TRIGGER till_channels_stay BEFORE DELETE ON till_channels"
-            " BEGIN SELECT RAISE (ABORT, 'a channel of the till is never forgotten'); END"
-        ),
-        (
-            "CREATE TRIGGER till_items_stay BEFORE DELETE ON till_items"
-            " BEGIN SELECT RAISE (ABORT, 'a line of the till is never forgotten'); END"
-        ),
-        (
-            "CREATE TRIGGER till_items_fixed BEFORE UPDATE ON till_items"
-            " WHEN NEW.id != OLD.id OR NEW.n != OLD.n OR NEW.price != OLD.price"
-            " OR NEW.due != OLD.due OR NEW.digest != OLD.digest"
-            " OR NEW.signature != OLD.signature OR NEW.source IS NOT NULL"
-            " BEGIN SELECT RAISE (ABORT, 'a line of the till never changes'); END"
-        ),
-    ),
-)
 _COLUMNS = "id, terms, state, funded, claimed, n, due, total, signature, credit, reserve"
 _VALUES = "?, ?, ?, ?, ?, ?, 0, 0, 0, ?, ?"
 _INSERT = (
@@ -113,7 +69,7 @@ class Till:
     @classmethod
     def open(cls, connection: sqlite3.Connection) -> Self:
         """The till in this database, made if there is none; raises StoreError on another schema."""
-        migrate(connection, "till", _VERSIONS)
+        migrate(connection, "till", VERSIONS)
         return cls(connection)
 
     def transaction(self) -> AbstractContextManager[None]:
@@ -165,8 +121,8 @@ class Till:
             )
             if state is State.CLOSED:
                 self._db.execute(
-                    "UPDATE till_items SET source = NULL WHERE id = ? AND due > ?"
-                    " AND source IS NOT NULL",
+                    "UPDATE till_items SET source = NULL WHERE id = ?1 AND due > ?2 AND source"
+                    " IS NOT NULL AND n != (SELECT barred FROM till_channels WHERE id = ?1)",
                     (held.row, view.claimed),
                 )
 
@@ -174,6 +130,22 @@ class Till:
         """This store is older than what we signed: sell nothing more on this channel."""
         state = advance(sale.side.state, Event.FREEZE)
         self._db.execute("UPDATE till_channels SET state = ? WHERE id = ?", (state.value, sale.row))
+
+    def bar(self, sale: Sale, n: int) -> None:
+        """The buyer refuses item `n`: sell nothing more here, and never offer it that again."""
+        with self.transaction():
+            self.freeze(sale)
+            self._db.execute("UPDATE till_channels SET barred = ? WHERE id = ?", (n, sale.row))
+
+    def history(self, sale: Sale) -> tuple[int, int]:
+        """What this payer ever promised us, and what it left unpaid on channels that are over."""
+        paid = lost = 0
+        for other in self.sales(sale.terms.payee):
+            if other.terms.payer == sale.terms.payer:
+                paid += other.side.best
+                if other.side.state in {State.FROZEN, State.CLOSED}:
+                    lost += max(0, other.side.due - other.side.best)
+        return paid, lost
 
     # --- the seller's commits
 
