@@ -109,6 +109,9 @@ class _Show:
 
     async def run(self) -> dict[str, Any]:
         """Run, export the record, and say what came of it."""
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):  # first: a start cut short ends cleanly too
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
         from agent.demo import UNIT_J, Market, street, units_sold  # noqa: PLC0415  # heavy: bumble
 
         config = self._config
@@ -123,18 +126,14 @@ class _Show:
                 market = Market(stores, board, scene.neighbourhood, gateway.clock)
                 before = stores.journal.pending_readings()
                 running = gateway.compose(config, stores, scene.ears, board, market.trade())
-                await self._perform(running, market)
+                await self._perform(running, market, stop)
                 return self._summary(running, market, before)
             finally:
                 stores.close()
 
-    async def _perform(self, running: "Running", market: "Market") -> None:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop.set)
+    async def _perform(self, running: "Running", market: "Market", stop: asyncio.Event) -> None:
         if self._seconds:
-            loop.call_later(self._seconds, stop.set)
+            asyncio.get_running_loop().call_later(self._seconds, stop.set)
         async with asyncio.TaskGroup() as tasks:
             show = tasks.create_task(self._show(running, market, stop))
             watch = tasks.create_task(self._remember(running, market))

@@ -1,8 +1,10 @@
 """The whole loop as a newcomer sees it: real bytes, real log, real broker, real money of play."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -51,6 +53,29 @@ def test_the_demo_proves_pays_and_loses_nothing(summary: dict[str, Any]) -> None
     assert summary["settled_minor_units"] > 0
     assert summary["published"] > 0
     assert Path(summary["record"]).is_file()
+
+
+def test_ctrl_c_while_it_starts_ends_it_cleanly(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [MILEPOST, "demo", "--home", tmp_path / "home"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as starting:
+        while starting.poll() is None and not catches(starting.pid, signal.SIGTERM):
+            time.sleep(0.01)
+        starting.send_signal(signal.SIGINT)
+        said, complaints = starting.communicate(timeout=30)
+
+    assert (starting.returncode, complaints) == (0, "")
+    assert "0 lost" in said
+
+
+def catches(pid: int, number: signal.Signals) -> bool:
+    """Whether the process has a handler of its own for the signal."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt"))
+    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
 
 
 def test_anybody_can_check_the_record_in_an_empty_folder(
