@@ -1,6 +1,5 @@
 """The journal: bounded, durable, and honest about what it dropped."""
 
-import os
 import sqlite3
 import threading
 from collections import Counter
@@ -204,79 +203,6 @@ def test_threads_that_write_at_once_keep_the_count_of_bytes(path: Path) -> None:
             writer.join()
 
         assert journal.bytes_used == 75 * (10 + ROW)
-
-
-# -- files that are not a journal
-
-
-def test_a_journal_of_a_later_version_is_left_alone(path: Path) -> None:
-    Journal.open(path, 1 << 20).close()
-    with closing(sqlite3.connect(path)) as other:
-        other.execute("PRAGMA user_version = 9")
-
-    with pytest.raises(JournalError, match="expected schema version 1, got 9"):
-        Journal.open(path, 1 << 20)
-
-
-@pytest.mark.parametrize(
-    "content", [b"not a database at all, by far" * 200, b"SQLite format 3\x00"]
-)
-def test_a_foreign_file_is_refused_and_stays_as_it_was(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
-
-    with pytest.raises(JournalError, match=r"damaged or foreign file.*move it aside"):
-        Journal.open(path, 1 << 20)
-
-    assert path.read_bytes() == content
-
-
-def test_a_database_that_only_says_that_it_is_a_journal_is_refused(path: Path) -> None:
-    with closing(sqlite3.connect(path)) as other:
-        other.execute("PRAGMA user_version = 1")
-
-    with pytest.raises(JournalError, match="no such table"):
-        Journal.open(path, 1 << 20)
-
-
-def test_a_missing_journal_is_not_made_where_one_is_expected(path: Path) -> None:
-    with pytest.raises(JournalError, match="no such file"):
-        Journal.open(path, 1 << 20, create=False)
-
-    assert not path.exists()
-
-
-def test_an_empty_file_is_no_journal_where_one_is_expected(path: Path) -> None:
-    path.touch()
-
-    with pytest.raises(JournalError, match="expected schema version 1, got 0"):
-        Journal.open(path, 1 << 20, create=False)
-
-
-def test_a_folder_in_the_place_of_the_journal_is_refused(path: Path) -> None:
-    path.mkdir()
-
-    with pytest.raises(JournalError, match="cannot be opened"):
-        Journal.open(path, 1 << 20)
-
-
-def test_a_folder_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(JournalError, match="cannot be opened"):
-        Journal.open(tmp_path / "nowhere" / "journal.db", 1 << 20)
-
-
-def test_a_damaged_page_is_found_when_it_is_checked_or_opened(path: Path) -> None:
-    with closing(Journal.open(path, 1 << 20)) as journal:
-        for _ in range(50):
-            put(journal, pack(1, size=900))
-    data = bytearray(path.read_bytes())
-    data[5 * 4096 : 5 * 4096 + 64] = os.urandom(64)
-    path.write_bytes(data)
-
-    with (
-        pytest.raises(JournalError, match=r"damaged|sound"),
-        closing(Journal.open(path, 1 << 20)) as journal,
-    ):
-        journal.check()
 
 
 def test_a_sound_journal_passes_its_check(journal: Journal) -> None:
