@@ -302,12 +302,16 @@ def check(connection: sqlite3.Connection, log: LogReader) -> dict[bytes, int]:
     Raises:
         StoreError: the first thing that does not hold.
     """
-    positions = connection.execute("SELECT position FROM settlement_entries ORDER BY sequence")
+    rows = connection.execute(
+        "SELECT position, digest FROM settlement_entries ORDER BY sequence"
+    ).fetchall()
     try:
-        entries = [statements.verify(log.statement(position)) for (position,) in positions]
+        entries = [statements.verify(log.statement(position)) for position, _ in rows]
         balances = replay(entry.payload for entry in entries)
     except (RemoteError, LocalError) as error:
         raise StoreError(f"the ledger's entries do not replay: {error}") from error
+    if [sha256(entry.payload).digest() for entry in entries] != [digest for _, digest in rows]:
+        raise StoreError("the ledger names other entries than those on the log")
     for earlier, later in pairwise(entry.issuer for entry in entries):
         if later not in {earlier, *_followers(log, earlier)}:
             raise StoreError("the ledger's entries were signed by keys that do not follow")

@@ -147,6 +147,7 @@ def test_many_claims_make_one_entry_for_each_hundred() -> None:
         ("DELETE FROM settlement_entries WHERE sequence = 4", "the log has 4"),
         ("DELETE FROM settlement_entries WHERE sequence = 2", "replay"),
         ("UPDATE settlement_entries SET position = 99 WHERE sequence = 4", "replay"),
+        ("UPDATE settlement_entries SET digest = zeroblob(32) WHERE sequence = 4", "names other"),
     ],
 )
 def test_a_table_that_disagrees_with_the_log_is_found(tampering: str, complaint: str) -> None:
