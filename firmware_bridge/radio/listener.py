@@ -217,6 +217,7 @@ class Listener:
 
     async def _scan_forever(self) -> None:
         while True:
+            _stop_if_cancelled()
             self._deaf.clear()
             try:
                 await self._scan_until_deaf()
@@ -235,6 +236,7 @@ class Listener:
         async with asyncio.timeout(BACKEND_CALL_MAX_S):
             await scanner.start()
         try:
+            _stop_if_cancelled()
             await self._deaf.wait()
         finally:
             with contextlib.suppress(*LINK_ERRORS):  # as a farewell to a link
@@ -298,6 +300,7 @@ class Listener:
                     bonded = await self._pair(track.device, client)
                     await conversation.subscribe(client, take, bonded=bonded)
                     deadline.reschedule(None)
+                    _stop_if_cancelled()
                     up()
                     await conversation.go_on()
         except LINK_ERRORS as error:
@@ -344,7 +347,10 @@ async def _wait(event: asyncio.Event, seconds: float) -> None:
 
 
 def _stop_if_cancelled() -> None:
-    """Be cancelled now where a backend turned the cancellation into an error of its own."""
+    """Be cancelled now where a library swallowed it, as `asyncio.wait_for` of Python 3.11 can.
+
+    Called before each wait that would else never end.
+    """
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
