@@ -181,11 +181,9 @@ class Market:
         self.blamed: Counter[str] = Counter()
         self.onlooker = Onlooker()
         self.accounts = (
+            SellerAccount("reading batches", "brand", "runner", stores.till, self._runner.public),
             SellerAccount(
-                "batches of readings", "brand", "runner", stores.till, self._runner.public
-            ),
-            SellerAccount(
-                "units of 0.01 kWh", "car", "charger", self._tills["charger"], self._charger.public
+                "0.01 kWh units", "car", "charger", self._tills["charger"], self._charger.public
             ),
         )
 

@@ -296,10 +296,16 @@ class Buyer(_Shell):
         return purchase.terms.channel
 
     async def keep(self, terms: Terms, spendable: int) -> bytes:
-        """As `open`, and go on under a new salt whenever the channel ends, up to `spendable`."""
-        channel = await self.open(terms, spendable)
-        due = next(held.side.due for held in self.channels() if held.terms.channel == channel)
-        self._kept[channel] = (terms, due + spendable)
+        """As `open`, and go on under a new salt whenever the channel ends, up to `spendable`.
+
+        A channel that the till still held for open may turn out to be closed on the ledger.
+        """
+        due: dict[bytes, int] = {}
+        channel = b""
+        while channel not in due:
+            channel = await self.open(terms, spendable)
+            due = {held.terms.channel: held.side.due for held in self.channels()}
+        self._kept[channel] = (terms, due[channel] + spendable)
         return channel
 
     async def _watched(self) -> None:

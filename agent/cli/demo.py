@@ -6,6 +6,7 @@ import json
 import logging
 import signal
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,7 +17,7 @@ from agent import gateway
 from agent.config import Config, parse
 from agent.export import disclosing, write_whole
 from agent.home import Home
-from agent.status import Board, Snapshot
+from agent.status import AccountView, Board, Snapshot
 from agent.watch import snapshot
 from ledger_client import record
 from ledger_client.verify import verify_record
@@ -105,6 +106,7 @@ class _Show:
         self._quiet = as_json
         self._picture = picture
         self._seen: Snapshot | None = None
+        self._before: list[AccountView] = []
         self._started = gateway.clock()
 
     async def run(self) -> dict[str, Any]:
@@ -125,6 +127,7 @@ class _Show:
                 board = Board()
                 market = Market(stores, board, scene.neighbourhood, gateway.clock)
                 before = stores.journal.pending_readings()
+                self._before = [account.view() for account in market.accounts]
                 running = gateway.compose(config, stores, scene.ears, board, market.trade())
                 await self._perform(running, market, stop)
                 return self._summary(running, market, before)
@@ -232,14 +235,23 @@ class _Show:
             "refused": {str(reason): n for reason, n in running.pipeline.refused.items()},
             "published": running.telling.published if running.telling else 0,
             "observed": market.onlooker.messages,
-            "items_paid": sum(account.items_paid for account in accounts),
+            "items_paid": _more(
+                (each.items_paid for each in accounts), (each.items_paid for each in self._before)
+            ),
             "items_unpaid": sum(account.items - account.items_paid for account in accounts),
-            "settled_minor_units": sum(account.settled for account in accounts),
+            "settled_minor_units": _more(
+                (each.settled for each in accounts), (each.settled for each in self._before)
+            ),
             "asset": self._config.ledger.asset,
             "log_size": report.size,
             "record": str(path),
             "record_bytes": len(data),
         }
+
+
+def _more(counts: Iterable[int], before: Iterable[int]) -> int:
+    """How much more there is of something than before this run, over all trades."""
+    return sum(counts) - sum(before)
 
 
 def _told(summary: dict[str, Any]) -> list[str]:

@@ -169,8 +169,8 @@ def _money(snapshot: "Snapshot") -> Panel:
         )
         for name, amount in (
             ("owed", account.due - account.paid),
-            ("promised by voucher", account.paid),
-            ("settled on the ledger", account.settled),
+            ("promised", account.paid),
+            ("settled", account.settled),
         ):
             grid.add_row("", Text(name, style="dim"), _amount(amount, snapshot.asset))
     return Panel(grid, title=f"money  {currency}", title_align="left")
