@@ -16,6 +16,7 @@ INFO, CREATE, UPDATE = (f"$JS.API.STREAM.{verb}.{STREAM}" for verb in ("INFO", "
 ANSWERS = "_INBOX.milepost"
 USER = "supervisor.milepost"  # no component can be called that: the dot is no part of a topic level
 ABSENT = 10059  # JSStreamNotFoundErr
+TAKEN = 10058  # JSStreamNameExistErr
 TOO_LITTLE = 10047  # JSStorageResourcesExceededErr
 ANSWER_MAX_S = 5.0
 ANSWER_BYTES_MAX = 64 << 10
@@ -34,7 +35,8 @@ def supervisor(password: str) -> dict[str, object]:
 async def limit(host: str, port: int, password: str, bytes_max: int) -> None:
     """Let the store of messages hold `bytes_max`, dropping the oldest; BrokerError if refused.
 
-    To be done before the first MQTT client connects: nats-server takes the store that is there.
+    Best done before the first MQTT client connects: nats-server takes the store that is there, and
+    one that it made meanwhile gets the limit as well.
     """
     stream = {
         "name": STREAM,
@@ -52,22 +54,32 @@ async def limit(host: str, port: int, password: str, bytes_max: int) -> None:
                 login = json.dumps({"verbose": False, "user": USER, "pass": password})
                 writer.write(f"CONNECT {login}\r\nSUB {ANSWERS} 1\r\n".encode())
                 answer = await _ask(reader, writer, INFO, {})
-                if answer.get("error", {}).get("err_code") == ABSENT:
+                if _code(answer) == ABSENT:
                     answer = await _ask(reader, writer, CREATE, stream)
-                elif answer.get("config", {}).get("max_bytes") != bytes_max:
-                    answer = await _ask(reader, writer, UPDATE, stream)
+                if _code(answer) == TAKEN or _bytes_max(answer) not in {None, bytes_max}:
+                    answer = await _ask(reader, writer, UPDATE, stream)  # a client was faster
             finally:
                 writer.close()
                 await writer.wait_closed()
     except (OSError, EOFError, TimeoutError, ValueError) as error:
         raise BrokerError(f"the broker does not answer on {host}:{port}: {error!r}") from error
-    if answer.get("error", {}).get("err_code") == TOO_LITTLE:
+    if _code(answer) == TOO_LITTLE:
         raise BrokerError(
             "the broker's store was made for more bytes than it may have now: set bytes_max of"
             " [broker] back, or delete its folder store, which holds only messages on their way"
         )
     if "error" in answer:
         raise BrokerError(f"the broker refuses the limit of {bytes_max} bytes: {answer['error']}")
+
+
+def _code(answer: dict[str, Any]) -> int | None:
+    code: int | None = answer.get("error", {}).get("err_code")
+    return code
+
+
+def _bytes_max(answer: dict[str, Any]) -> int | None:
+    limit_now: int | None = answer.get("config", {}).get("max_bytes")
+    return limit_now
 
 
 async def _ask(
