@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Self, cast
+from typing import Any, Self, cast
 
 from ledger_client import (
     chains,
@@ -174,9 +174,9 @@ class LogReader:
         Raises:
             StoreError: there is none.
         """
-        row = self._connection.execute(
+        row = self._one(
             "SELECT size, root, issued_s, receipt, note FROM log_heads ORDER BY size DESC LIMIT 1"
-        ).fetchone()
+        )
         if row is None:
             raise StoreError("the log has no head: it was never opened for writing")
         return Head(*row)
@@ -204,8 +204,16 @@ class LogReader:
         return cast("bytes | None", self._value(query, size))
 
     def _value(self, query: str, key: bytes | int) -> object:
-        row = self._connection.execute(query, (key,)).fetchone()
+        row = self._one(query, (key,))
         return None if row is None else row[0]
+
+    def _one(self, query: str, values: tuple[bytes | int, ...] = ()) -> tuple[Any, ...] | None:
+        """The first row, if there is any; a page that went bad since the start is a StoreError."""
+        try:
+            row = self._connection.execute(query, values).fetchone()
+        except sqlite3.DatabaseError as error:
+            raise StoreError(f"the log cannot be read: {error}; nothing more is signed") from error
+        return None if row is None else tuple(row)
 
     def statement(self, index: int) -> bytes:
         """The statement at `index`, without receipts."""
