@@ -1,0 +1,23 @@
+"""The two desks of a payment channel: what to write and what to answer, message by message.
+
+Plain synchronous code over the till. A desk never sends: it returns what is to be sent, and the
+shell in `agent.tally` sends it after the transaction around the call has become durable. Every
+answer mends a difference that the other side's message shows, so the two cannot talk in circles.
+"""
+
+from agent.desks.buying import Accept, BuyingDesk
+from agent.desks.effects import LIVE, Effect, Look, Send
+from agent.desks.selling import REFUSALS_MAX, RESEND_ITEMS_MAX, Goods, SellingDesk
+
+__all__ = [
+    "LIVE",
+    "REFUSALS_MAX",
+    "RESEND_ITEMS_MAX",
+    "Accept",
+    "BuyingDesk",
+    "Effect",
+    "Goods",
+    "Look",
+    "SellingDesk",
+    "Send",
+]

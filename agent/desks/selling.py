@@ -1,0 +1,218 @@
+"""The seller's desk: items out, vouchers in."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from agent.credit import Credit
+from agent.desks.effects import LIVE, Effect, Look, Send, payer
+from agent.till import Sale, Till
+from ledger_client.channels import State, Voucher
+from ledger_client.errors import LocalError, RemoteError
+from ledger_client.keys import SigningKey
+from ledger_client.messages import RUN_BYTES, Message, Standing, sign_item
+from ledger_client.settlement import Claim, View
+
+RESEND_ITEMS_MAX = 3
+REFUSALS_MAX = 6
+"""Refusals of one item, each said later than the last, after which its channel is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Goods:
+    """Something to be sold: `source` is its content identity, 8 to 64 bytes; each is sold once."""
+
+    source: bytes
+    price: int
+    body: bytes
+    simulated: bool
+
+
+class SellingDesk:
+    """Sells for one key on every channel whose payee it is.
+
+    `credit` is the window of each payer, `reserve` in minor units what a new channel keeps back.
+    Nothing new is sold on a channel until its buyer has said in this `run` (8 random bytes, named
+    in our greeting and in its answer) where it stands: there an old backup shows.
+    """
+
+    def __init__(
+        self,
+        key: SigningKey,
+        till: Till,
+        *,
+        credit: int | Credit,
+        reserve: int = 0,
+        run: bytes = b"",
+    ) -> None:
+        self.party = key.public
+        self._key = key
+        self._till = till
+        self._credit = Credit(credit, credit, 0) if isinstance(credit, int) else credit
+        self._reserve = reserve
+        self._run = run or os.urandom(RUN_BYTES)
+        self._heard: set[bytes] = set()
+        self._refusals: dict[tuple[bytes, int], int] = {}
+
+    def channels(self) -> list[Sale]:
+        """The channels that are not over."""
+        sales = self._till.sales(self.party)
+        return [sale for sale in sales if sale.side.state in LIVE]
+
+    def room(self, channel: bytes) -> int:
+        """The greatest price that can be sold now, in minor units; 0 before the buyer was heard."""
+        return self._sale(channel).side.room() if channel in self._heard else 0
+
+    def sell(self, channel: bytes, goods: Iterable[Goods]) -> int:
+        """Sell in order as long as there is room; how many are done (sold now or once before)."""
+        if channel not in self._heard:
+            return 0
+        done = 0
+        with self._till.transaction():
+            sale = self._sale(channel)
+            for thing in goods:
+                if not self._till.sold(sale, thing.source):
+                    if thing.price > sale.side.room():
+                        break
+                    sale = self._sell_one(sale, thing)
+                done += 1
+        return done
+
+    def _sell_one(self, sale: Sale, thing: Goods) -> Sale:
+        if thing.simulated and not sale.terms.simulated:
+            raise LocalError("simulated readings can only be sold on a channel of a demo ledger")
+        side = sale.side.sell(thing.price)
+        place = (side.n, thing.price, side.due)
+        item = sign_item(self._key, sale.terms.channel, place, thing.body)
+        return self._till.write_item(sale, side, item, thing.source)
+
+    def outbox(self, channel: bytes, *, after: int, items_max: int) -> list[Send]:
+        """Unpaid items behind number `after`, oldest first, to be sent or sent again."""
+        sale = self._sale(channel)
+        if sale.side.state is State.CLOSED:
+            return []
+        items = self._till.outbox(sale, after=after, items_max=items_max)
+        return [self._send(sale, item) for item in items]
+
+    def greet(self) -> list[Send]:
+        """Where we stand, for every buyer: sent on every connect."""
+        return [self._say(sale) for sale in self.channels()]
+
+    def receive(self, peer: str, message: Message) -> list[Effect]:
+        """What follows from a buyer's message; nothing for one that is meant for a buyer.
+
+        Raises:
+            RemoteError: the message breaks a rule; nothing was written.
+        """
+        match message:
+            case Voucher():
+                return self._receive_voucher(self._known(peer, message.channel), message)
+            case Standing() if message.terms.payee == self.party:
+                return self._receive_standing(peer, message)
+            case _:
+                return []
+
+    def _receive_voucher(self, sale: Sale, voucher: Voucher) -> list[Effect]:
+        if sale.side.state is State.CLOSED:
+            return []  # retained by the broker from better days
+        if voucher.total <= sale.side.best:
+            return [self._say(sale)]  # so that the buyer stops repeating it
+        if voucher.total > sale.side.funded:
+            return [Look(payer(sale.terms), sale.terms)]  # it may have been topped up
+        self._credit_voucher(sale, voucher)
+        return []
+
+    def _credit_voucher(self, sale: Sale, voucher: Voucher) -> None:
+        voucher.verify(sale.terms.signer)
+        self._till.write_credit(sale, sale.side.credit(voucher.total), voucher)
+
+    def _receive_standing(self, peer: str, theirs: Standing) -> list[Effect]:
+        channel = theirs.terms.channel
+        if self._till.sale(channel) is None:
+            if peer != payer(theirs.terms):
+                raise RemoteError(f"{peer} speaks for a channel of {payer(theirs.terms)}")
+            return [Look(peer, theirs.terms)]
+        sale = self._known(peer, channel)
+        if sale.side.state is State.CLOSED:
+            return []
+        if theirs.voucher is not None and theirs.voucher.total > sale.side.best:
+            if theirs.voucher.total > sale.side.funded:
+                return [Look(peer, sale.terms)]
+            self._credit_voucher(sale, theirs.voucher)
+            sale = self._sale(channel)
+        if self._shows_backup(sale, theirs):
+            self._till.freeze(sale)
+            return []
+        if theirs.run == self._run:
+            self._heard.add(channel)
+        if self._gives_up(sale, theirs):
+            self._till.bar(sale, theirs.refused)
+            return []
+        total = 0 if theirs.voucher is None else theirs.voucher.total
+        effects: list[Effect] = list(
+            self.outbox(channel, after=theirs.n, items_max=RESEND_ITEMS_MAX)
+        )
+        if total < sale.side.best:
+            effects.append(self._say(sale))
+        return effects
+
+    def _gives_up(self, sale: Sale, theirs: Standing) -> bool:
+        """Whether the buyer has refused its next item often enough."""
+        if not theirs.refused == theirs.n + 1 <= sale.side.n:
+            return False
+        place = sale.terms.channel, theirs.refused
+        self._refusals[place] = self._refusals.get(place, 0) + 1
+        return self._refusals[place] >= REFUSALS_MAX
+
+    def _shows_backup(self, sale: Sale, theirs: Standing) -> bool:
+        """Whether the buyer holds an item under our signature that this store does not know."""
+        if theirs.last is None:
+            if theirs.n != 0:
+                raise RemoteError(f"a buyer at item {theirs.n} must show its invoice")
+            return False
+        theirs.last.verify(self.party)
+        ours = self._till.invoice(sale, theirs.n)
+        return ours is None or ours.digest != theirs.last.digest or ours.due != theirs.last.due
+
+    def observe(self, view: View) -> list[Effect]:
+        """Take over what the ledger says; an open channel that pays us becomes one of ours."""
+        terms = view.terms
+        sale = self._till.sale(terms.channel)
+        if sale is not None:
+            self._till.observe(sale, view)
+            if self._till.sale(terms.channel) == sale:
+                return []
+        elif terms.payee != self.party or view.state is not State.OPEN:
+            return []
+        else:
+            self._till.add_sale(view, self._credit.first, self._reserve)
+        return [self._say(self._sale(terms.channel))]
+
+    def claims(self) -> list[Claim]:
+        """The vouchers that are worth more than was claimed, also of frozen channels."""
+        return [
+            Claim(sale.terms, sale.voucher)
+            for sale in self.channels()
+            if sale.voucher is not None and sale.side.best > sale.side.claimed
+        ]
+
+    def _sale(self, channel: bytes) -> Sale:
+        sale = self._till.sale(channel)
+        if sale is None or sale.terms.payee != self.party:
+            raise RemoteError(f"no channel {channel.hex()[:16]} on which we sell")
+        window = self._credit.window(*self._till.history(sale))
+        return replace(sale, side=replace(sale.side, window=window))
+
+    def _known(self, peer: str, channel: bytes) -> Sale:
+        sale = self._sale(channel)
+        if peer != payer(sale.terms):
+            raise RemoteError(f"{peer} speaks for a channel of {payer(sale.terms)}")
+        return sale
+
+    def _send(self, sale: Sale, message: Message) -> Send:
+        return Send(payer(sale.terms), sale.terms.channel, message)
+
+    def _say(self, sale: Sale) -> Send:
+        side = sale.side
+        place = (side.funded, side.claimed, side.due, side.n)
+        return self._send(sale, Standing(sale.terms, *place, sale.voucher, None, self._run))

@@ -1,0 +1,93 @@
+"""The till: channels, items and vouchers of both sides, on disk before anything is sent.
+
+Tables `till_*` in the ledger's database (`ledger_client.log`). Amounts and numbers can only rise:
+triggers refuse anything else, whatever the code above believes. An item's body lives until the
+seller is paid or the buyer has used it; its line (price, due, hash, source) stays.
+"""
+
+import sqlite3
+from typing import Self
+
+from agent.till.buying import BuyerDrawer
+from agent.till.selling import SellerDrawer
+from agent.till.values import Purchase, Sale, check_source
+from agent.tilltables import VERSIONS
+from ledger_client.channels import Selling
+from ledger_client.errors import RemoteError, StoreError
+from ledger_client.log import migrate
+
+__all__ = ["Purchase", "Sale", "Till", "check_source"]
+
+
+class Till(SellerDrawer, BuyerDrawer):
+    """One writer. Every method joins the open `transaction()`, or is one of its own."""
+
+    @classmethod
+    def open(cls, connection: sqlite3.Connection) -> Self:
+        """The till in this database, made if there is none; raises StoreError on another schema."""
+        migrate(connection, "till", VERSIONS)
+        return cls(connection)
+
+    def parties(self) -> frozenset[str]:
+        """Short ids of all who ever pay, promise or are paid on a channel here."""
+        held: list[Sale | Purchase] = [*self.sales(), *self.purchases()]
+        terms = [each.terms for each in held]
+        return frozenset(
+            key.short_id for each in terms for key in (each.payer, each.signer, each.payee)
+        )
+
+    def forget(self, needle: bytes) -> int:
+        """Drop every body that contains `needle`; returns how many. The lines stay.
+
+        Where we sell, an unpaid body that is gone can never be sent again, and the buyer waits for
+        it: that channel freezes, and only claims what was promised.
+        """
+        with self.transaction():
+            rows = self._db.execute(
+                "DELETE FROM till_bodies WHERE instr(body, ?) > 0 RETURNING id", (needle,)
+            ).fetchall()
+            touched = {row for (row,) in rows}
+            for sale in self.sales():
+                if sale.row in touched:
+                    self.freeze(sale)
+        return len(rows)
+
+    def check(self) -> tuple[int, int]:
+        """Channels and lines, once each sum, hash and promise was gone through; 0 before its birth.
+
+        Raises:
+            StoreError: the first thing that does not hold.
+        """
+        if not self._born():
+            return 0, 0
+        channels: list[Sale | Purchase] = [*self.sales(), *self.purchases()]
+        return len(channels), sum(self._check(held) for held in channels)
+
+    def _born(self) -> bool:
+        tables = self._db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'till_channels'")
+        return bool(tables.fetchone()[0])
+
+    def _check(self, held: Sale | Purchase) -> int:
+        side = held.side
+        total = side.best if isinstance(side, Selling) else side.signed
+        where = f"channel {held.terms.channel.hex()[:16]}"
+        n = due = 0
+        for n, (number, price, line_due) in enumerate(  # the last n is the count
+            self._db.execute(
+                "SELECT n, price, due FROM till_items WHERE id = ? ORDER BY n", (held.row,)
+            ),
+            start=1,
+        ):
+            due += price
+            if (number, line_due) != (n, due):
+                raise StoreError(f"{where}: item {number} at due {line_due}, expected {n} at {due}")
+        if (side.n, side.due) != (n, due):
+            raise StoreError(f"{where}: says {side.n} items at due {side.due}, has {n} at {due}")
+        if total > side.funded or (total == 0) != (held.voucher is None):
+            raise StoreError(f"{where}: a promise of {total} on {side.funded}")
+        if held.voucher is not None:
+            try:
+                held.voucher.verify(held.terms.signer)
+            except RemoteError as error:
+                raise StoreError(f"{where}: the kept voucher does not verify") from error
+        return n
