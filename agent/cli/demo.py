@@ -23,7 +23,7 @@ from ledger_client import record
 from ledger_client.verify import verify_record
 
 if TYPE_CHECKING:
-    from agent.demo import Market
+    from agent.demo.market import Market
     from agent.running import Running
 
 REFRESH_S = 0.25
@@ -114,7 +114,8 @@ class _Show:
         stop = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):  # first: a start cut short ends cleanly too
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        from agent.demo import UNIT_J, Market, street, units_sold  # noqa: PLC0415  # heavy: bumble
+        from agent.demo.market import Market  # noqa: PLC0415  # heavy: bumble
+        from agent.demo.street import UNIT_J, street, units_sold  # noqa: PLC0415  # same
 
         config = self._config
         home = Home(Path(config.gateway.home))

@@ -53,7 +53,7 @@ async def listening(config: Config) -> AsyncIterator[Scene]:
                     'components: expected none with radio.kind = "virtual", which brings its own,'
                     f" got {len(config.components)}"
                 )
-            from agent.demo import UNIT_J, street, units_sold  # noqa: PLC0415  # heavy: bumble
+            from agent.demo.street import UNIT_J, street, units_sold  # noqa: PLC0415  # heavy: bumble
 
             meter_j = units_sold(Home(Path(config.gateway.home))) * UNIT_J
             connections_max = config.radio.connections_max

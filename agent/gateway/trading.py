@@ -45,7 +45,7 @@ class Trading:
 def trading(config: Config, stores: Stores, board: Board, scene: "Scene") -> Trading:
     """Every deal of the configuration; on a demo street also those of its strangers."""
     if scene.hood is not None and config.gateway.demo:
-        from agent.demo import Market  # noqa: PLC0415  # heavy: bumble
+        from agent.demo.market import Market  # noqa: PLC0415  # heavy: bumble
 
         market = Market(stores, board, scene.hood, gateway.clock)
         return Trading(market.trade(), market.accounts)

@@ -14,7 +14,7 @@ from random import Random
 
 from agent import gateway
 from agent.config import parse
-from agent.demo import component
+from agent.demo.street import component
 from agent.running import Ears, Running, Trade
 from agent.status import Board
 from firmware_bridge.neighbourhood.crowd import Crowd

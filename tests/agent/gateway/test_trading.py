@@ -14,7 +14,7 @@ from agent import gateway
 from agent.audit import verify_home
 from agent.config import Component, Config, Sale, Service, read
 from agent.deals import Purchase, UnitsSale
-from agent.demo import Guest
+from agent.demo.guests import Guest
 from agent.desks import BuyingDesk, SellingDesk
 from agent.gateway.listening import Scene, listening
 from agent.gateway.trading import Trading, trading

@@ -1,40 +1,31 @@
-"""The demo's street: a virtual runner, a virtual car, and two strangers to trade with.
+"""Who trades on the demo's street: runner and car, and the strangers brand and charger.
 
 Nothing here fakes a stage: the listener, the pipeline, the log, the broker and the money are those
-of any gateway. Only the things on the air are ours as well, and two strangers with keys, tills and
-connections of their own: a brand that buys the runner's readings and a charger that sells energy.
+of any gateway. Only the things on the air are ours as well, and the strangers have keys, tills and
+connections of their own.
 """
 
-import asyncio
 import logging
 import os
-from collections import Counter, deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
-from dataclasses import replace
-from random import Random
-from typing import NamedTuple
+from collections import Counter
+from contextlib import closing
 
-from agent import streetdeeds, topics
+from agent import topics
 from agent.accounts import SellerAccount
-from agent.broker.mqtt import MqttBroker
 from agent.clock import minute_s
 from agent.deals import Purchase, ReadingsOffer, ReadingsSale, UnitsSale
+from agent.demo import deeds
+from agent.demo.guests import DASHBOARD, Guest, Onlooker
+from agent.demo.street import UNIT_J
 from agent.desks import BuyingDesk, SellingDesk
 from agent.goods import SIMULATED, ReadingsWanted, Tariff
-from agent.home import Home
-from agent.pipeline import Component
-from agent.running import Connection, Deal, Ears, Trade
+from agent.running import Trade
 from agent.status import Board, printable
 from agent.stores import Stores
 from agent.tally import Buyer, Seller
 from agent.till import Till
-from firmware_bridge.neighbourhood import Neighbourhood, Thing
-from firmware_bridge.profiles import by_name
-from firmware_bridge.radio import Clock, Device
-from firmware_bridge.radio.listener import Limits, Listener
-from firmware_bridge.radio.virtual import VirtualBackend
-from firmware_bridge.radio.virtual.air import Air
+from firmware_bridge.neighbourhood import Neighbourhood
+from firmware_bridge.radio import Clock
 from ledger_client.channels import SALT_BYTES, Terms
 from ledger_client.errors import RemoteError
 from ledger_client.keys import SigningKey
@@ -42,7 +33,6 @@ from ledger_client.log import open_database
 from ledger_client.messages import Item
 from ledger_client.settlement.embedded import Book, EmbeddedSettlement
 
-UNIT_J = 36_000  # 0.01 kWh
 UNIT_PRICE = 4_900  # 0.49 EUR a kWh, in millionths
 READING_PRICE = 50
 PURSE = 10_000_000_000
@@ -52,96 +42,7 @@ BRAND_CREDIT = 200_000
 CAR_CREDIT = 4 * UNIT_PRICE
 DELAY_S = 86_400
 
-TRAFFIC_SHOWN = 12
-DASHBOARD = "dashboard"
-
 _log = logging.getLogger(__name__)
-
-
-class Street(NamedTuple):
-    """Everything that can be heard, and what the things know of themselves."""
-
-    ears: Ears
-    neighbourhood: Neighbourhood
-
-
-def component(thing: Thing) -> Component:
-    """A virtual thing as somebody would have registered it."""
-    return Component(
-        alias=thing.alias,
-        kind=thing.kind,
-        address=thing.address,
-        subject=thing.subject,
-        profile=by_name(thing.profile),
-        key=thing.key,
-        silence_max_ms=int(thing.silence_max_s * 1000),
-        pair=thing.pair,
-    )
-
-
-@asynccontextmanager
-async def street(
-    clock: Clock, seed: int, connections_max: int, meter_j: float
-) -> AsyncIterator[Street]:
-    """The same seed gives the same people and things; `meter_j` is where the charger goes on."""
-    async with (
-        Air(slots_max=connections_max) as air,
-        Neighbourhood(air, clock, seed=seed, meter_j=meter_j) as hood,
-    ):
-        components = [component(thing) for thing in hood.things]
-        devices = [
-            Device(each.address, each.profile, each.pair, each.silence_max_ms / 1000)
-            for each in components
-        ]
-        listener = Listener(
-            VirtualBackend(air),
-            devices,
-            clock,
-            Random(seed).random,  # noqa: S311  # jitter, not a secret
-            Limits(connections_max=connections_max),
-        )
-        yield Street(Ears(listener, components), hood)
-
-
-class Guest:
-    """A deal of somebody else, over a connection of their own."""
-
-    def __init__(self, user: str, deal: Deal) -> None:
-        self._user = user
-        self._deal = deal
-
-    async def run(self, connection: Connection) -> None:
-        """Trade until cancelled."""
-        broker = MqttBroker(
-            connection.endpoint(self._user),
-            random=Random(),  # noqa: S311  # jitter, not a secret
-        )
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(broker.run())
-            tasks.create_task(self._deal.run(replace(connection, broker=broker)))
-
-    async def settle(self) -> None:
-        """As the deal does."""
-        await self._deal.settle()
-
-
-class Onlooker:
-    """A dashboard: reads what everybody says, writes nothing, shows the last few topics."""
-
-    def __init__(self) -> None:
-        self.seen: deque[str] = deque(maxlen=TRAFFIC_SHOWN)
-        self.messages = 0
-
-    async def run(self, connection: Connection) -> None:
-        """Watch until cancelled."""
-        async with connection.broker.subscribe(topics.said_by_all()) as messages:
-            async for message in messages:
-                self.messages += 1
-                speaker, _, rest = message.topic.removeprefix(f"{topics.ROOT}/c/").partition("/")
-                self.seen.append(printable(f"{speaker[:6]}…/{rest} {len(message.payload)} B"))
-
-    async def settle(self) -> None:
-        """Nothing to settle."""
 
 
 class Market:
@@ -165,7 +66,7 @@ class Market:
         )
         self._book.issue(self._brand.public, PURSE)
         self._book.issue(self._car.public, PURSE)
-        self.licence = streetdeeds.signed(
+        self.licence = deeds.signed(
             home,
             self._book.name,
             stores.subjects["runner"],
@@ -175,7 +76,7 @@ class Market:
                 "car": self._car,
                 "charger": self._charger,
             },
-            streetdeeds.Prices(self._book.asset, READING_PRICE, UNIT_J, UNIT_PRICE),
+            deeds.Prices(self._book.asset, READING_PRICE, UNIT_J, UNIT_PRICE),
             minute_s(clock().wall_ms),
         )
         self.blamed: Counter[str] = Counter()
@@ -279,12 +180,3 @@ class Market:
     def _blame(self, speaker: str, error: RemoteError) -> None:
         self.blamed[speaker] += 1
         _log.info("%s: %s", printable(speaker), printable(str(error)))
-
-
-def units_sold(home: Home) -> int:
-    """Units that the charger sold in earlier runs on this home: its meter goes on from there."""
-    path = home.peer_till("charger")
-    if not path.exists():
-        return 0
-    with closing(open_database(path)) as connection:
-        return sum(sale.side.n for sale in Till.open(connection).sales())

@@ -1,0 +1,1 @@
+"""The demo: a street of virtual things, the strangers who trade there, and those who cheat."""

@@ -1,0 +1,55 @@
+"""Those on the street who are not our gateway's, each over a broker connection of their own."""
+
+import asyncio
+from collections import deque
+from dataclasses import replace
+from random import Random
+
+from agent import topics
+from agent.broker.mqtt import MqttBroker
+from agent.running import Connection, Deal
+from agent.status import printable
+
+TRAFFIC_SHOWN = 12
+DASHBOARD = "dashboard"
+
+
+class Guest:
+    """A deal of somebody else, over a connection of their own."""
+
+    def __init__(self, user: str, deal: Deal) -> None:
+        self._user = user
+        self._deal = deal
+
+    async def run(self, connection: Connection) -> None:
+        """Trade until cancelled."""
+        broker = MqttBroker(
+            connection.endpoint(self._user),
+            random=Random(),  # noqa: S311  # jitter, not a secret
+        )
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(broker.run())
+            tasks.create_task(self._deal.run(replace(connection, broker=broker)))
+
+    async def settle(self) -> None:
+        """As the deal does."""
+        await self._deal.settle()
+
+
+class Onlooker:
+    """A dashboard: reads what everybody says, writes nothing, shows the last few topics."""
+
+    def __init__(self) -> None:
+        self.seen: deque[str] = deque(maxlen=TRAFFIC_SHOWN)
+        self.messages = 0
+
+    async def run(self, connection: Connection) -> None:
+        """Watch until cancelled."""
+        async with connection.broker.subscribe(topics.said_by_all()) as messages:
+            async for message in messages:
+                self.messages += 1
+                speaker, _, rest = message.topic.removeprefix(f"{topics.ROOT}/c/").partition("/")
+                self.seen.append(printable(f"{speaker[:6]}…/{rest} {len(message.payload)} B"))
+
+    async def settle(self) -> None:
+        """Nothing to settle."""
