@@ -57,6 +57,10 @@ class Neighbourhood:
             for thing in self.things
         }
         self._counters: dict[str, int] = {}
+        self.wearer = self.runner
+        """Who wears the heart strap."""
+        self.said: dict[str, bytes] = {}
+        """The newest bytes of each thing on the air, by alias; what anybody near can overhear."""
         self._tasks = asyncio.TaskGroup()
         self._running: list[asyncio.Task[None]] = []
 
@@ -110,6 +114,8 @@ class Neighbourhood:
 
     async def _live(self) -> None:
         self.runner.advance(STEP_S)
+        if self.wearer is not self.runner:
+            self.wearer.advance(STEP_S)
         self.car.advance(STEP_S)
         now_s = self._clock().boottime_ms / 1000
         for address, (middle, drift) in self._signals.items():
@@ -127,16 +133,17 @@ class Neighbourhood:
         self._start(1.0, stride)
 
     async def _strap(self) -> None:
-        strap = Peripheral(
+        self.strap = Peripheral(
             self._air, "heart-strap", self._at["heart-strap"], service=0x180D, stream=0x2A37
         )
-        await strap.switch_on(lambda: 87)
+        await self.strap.switch_on(lambda: 87)
 
         async def beat() -> None:
-            runner = self.runner
-            beats = runner.beats_s(1.0)
-            rate = runner.heart_rate_per_min
-            await strap.say(payloads.heart_rate(rate, runner.energy_j, beats))
+            wearer = self.wearer
+            beats = wearer.beats_s(1.0)
+            rate = wearer.heart_rate_per_min
+            self.said["heart-strap"] = payloads.heart_rate(rate, wearer.energy_j, beats)
+            await self.strap.say(self.said["heart-strap"])
 
         self._start(1.0, beat)
 
@@ -164,7 +171,7 @@ class Neighbourhood:
 
     def _tyre(self, corner: int) -> Callable[[], Awaitable[None]]:
         address = list(TYRES.values())[corner]
-        identity = bytes([0x80 + corner]) + bytes.fromhex("eaca") + bytes([0x10, corner, 0x55])
+        identity = tyre_identity(corner)
 
         async def advertise() -> None:
             tyre = self.car.tyres[corner]
@@ -191,4 +198,10 @@ class Neighbourhood:
         address = self._at[alias]
         sealed = payloads.bthome(objects, address, self._keys[alias], counter)
         uuid = payloads.BTHOME_UUID.to_bytes(2, "little")
-        self._air.broadcast(address, payloads.advertising("", service_data=uuid + sealed))
+        self.said[alias] = payloads.advertising("", service_data=uuid + sealed)
+        self._air.broadcast(address, self.said[alias])
+
+
+def tyre_identity(corner: int) -> bytes:
+    """The six bytes by which the sensor of a corner, 0 to 3, names itself in every advert."""
+    return bytes([0x80 + corner]) + bytes.fromhex("eaca") + bytes([0x10, corner, 0x55])
