@@ -17,7 +17,7 @@ from ledger_client.agreements import (
 )
 from ledger_client.channels import exponent
 
-_PROVENANCES = ("merely observed", "from a bonded device", "authenticated", "signed by the sensor")
+PROVENANCES = ("merely observed", "from a bonded device", "authenticated", "signed by the sensor")
 _DAY_S = 86_400
 
 
@@ -38,15 +38,15 @@ def text(agreement: Document) -> str:
         "",
         *_own(agreement),
         "",
-        f"It holds from {_day(agreement.begins_s)} until before {_day(agreement.expires_s)}.",
+        f"It holds from {day(agreement.begins_s)} until before {day(agreement.expires_s)}.",
         (
             "Any party may end it; that takes effect"
-            f" {_span(agreement.notice_s) + ' later' if agreement.notice_s else 'at once'}."
+            f" {span(agreement.notice_s) + ' later' if agreement.notice_s else 'at once'}."
         ),
         "It is void when what it is about changes its owner.",
         (
             "Readings count when they are at least"
-            f" {_PROVENANCES[agreement.least_provenance]}; simulated ones {simulated}."
+            f" {PROVENANCES[agreement.least_provenance]}; simulated ones {simulated}."
         ),
     ]
     return "\n".join(lines)
@@ -69,9 +69,9 @@ def _own(agreement: Document) -> list[str]:
 def money(minor_units: int, asset: str) -> str:
     """Minor units as an exact amount, such as 0.000050 EUR."""
     decimals = exponent(asset)
-    whole, part = divmod(minor_units, 10**decimals)
+    whole, part = divmod(abs(minor_units), 10**decimals)
     tail = f".{part:0{decimals}d}" if decimals else ""
-    return f"{whole}{tail} {asset.partition('/')[0]}"
+    return f"{'-' if minor_units < 0 else ''}{whole}{tail} {asset.partition('/')[0]}"
 
 
 def _licence(licence: DataLicence) -> list[str]:
@@ -79,14 +79,14 @@ def _licence(licence: DataLicence) -> list[str]:
     if isinstance(price, PerReading):
         paid = f"{money(price.minor_units, asset)} for each reading"
         if licence.resolution_s:
-            paid += f", at most one of a quantity in {_span(licence.resolution_s)}"
+            paid += f", at most one of a quantity in {span(licence.resolution_s)}"
     else:
-        paid = f"{money(price.minor_units, asset)} for each {_span(price.period_s)} with a reading"
+        paid = f"{money(price.minor_units, asset)} for each {span(price.period_s)} with a reading"
     return [
         f"{licence.payer} pays {paid}.",
         f"What is licensed: {', '.join(licence.quantities)} of {licence.subject}.",
         f"For this purpose and no other: {licence.purpose}",
-        f"Resolution: {_span(licence.resolution_s) if licence.resolution_s else 'each reading'}.",
+        f"Resolution: {span(licence.resolution_s) if licence.resolution_s else 'each reading'}.",
         f"By signing, {licence.grantor} consents. The consent may be withdrawn at any time, and",
         "the agreement ends with it at once.",
     ]
@@ -118,7 +118,7 @@ def _grant(grant: ActivationGrant) -> list[str]:
             for each in grant.further
         ),
         f"At most {grant.cap_units} for one holder.",
-        f"They vest evenly over {_span(grant.vesting_s)}, none before {_span(grant.cliff_s)}.",
+        f"They vest evenly over {span(grant.vesting_s)}, none before {span(grant.cliff_s)}.",
         "These are entries in a register of entitlements. They are not securities.",
     ]
 
@@ -133,7 +133,7 @@ def _ecosystem(ecosystem: Ecosystem) -> list[str]:
     ]
 
 
-def _day(unix_s: int) -> str:
+def day(unix_s: int) -> str:
     """A time as a date and minute; one that no calendar here has stays a number."""
     try:
         return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
@@ -141,7 +141,8 @@ def _day(unix_s: int) -> str:
         return f"Unix second {unix_s}"
 
 
-def _span(seconds: int) -> str:
+def span(seconds: int) -> str:
+    """Seconds in the largest unit that divides them, such as 30 days."""
     for size, name in ((_DAY_S, "day"), (3_600, "hour"), (60, "minute")):
         if seconds and seconds % size == 0:
             return f"{seconds // size} {name}{'s' if seconds != size else ''}"
