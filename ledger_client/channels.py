@@ -21,6 +21,7 @@ MONEY_MAX = 2**63 - 1
 """Greatest amount in minor units: what SQLite holds in one column."""
 DELAY_S_MAX = 30 * 86_400
 SALT_BYTES = 16
+AGREEMENT_BYTES = 32
 TERMS_BYTES_MAX = 1024
 SIGNATURE_BYTES_MAX = 512
 TERMS_LABEL = "tally"
@@ -110,7 +111,8 @@ class Terms:
 
     `ledger` binds the channel to one log by name; `signer` signs for `payer` (often the same key);
     `delay_s` is how long the payee has to claim once the payer has started to close; `simulated`
-    marks a channel that may carry simulated readings, which only a demo ledger opens.
+    marks a channel that may carry simulated readings, which only a demo ledger opens; `agreement`
+    is the digest (32 bytes) of what everything on it is paid under, or empty.
     """
 
     ledger: str
@@ -121,6 +123,7 @@ class Terms:
     delay_s: int
     salt: bytes
     simulated: bool
+    agreement: bytes = b""
 
     def __post_init__(self) -> None:
         exponent(self.asset)
@@ -130,6 +133,8 @@ class Terms:
             raise EncodingError(f"a closing delay is 0 to {DELAY_S_MAX} s, not {self.delay_s}")
         if len(self.salt) != SALT_BYTES:
             raise EncodingError(f"a salt is {SALT_BYTES} bytes, not {len(self.salt)}")
+        if len(self.agreement) not in {0, AGREEMENT_BYTES}:
+            raise EncodingError(f"an agreement is named by {AGREEMENT_BYTES} bytes, or none")
         if self.payee.raw in {self.payer.raw, self.signer.raw}:
             raise EncodingError("payer and payee of a channel must be two parties")
 
@@ -137,9 +142,8 @@ class Terms:
     def encoded(self) -> bytes:
         """The one encoding of these terms."""
         keys = (self.payer.raw, self.signer.raw, self.payee.raw)
-        return cbor.encode(
-            [TERMS_LABEL, self.ledger, *keys, self.asset, self.delay_s, self.salt, self.simulated]
-        )
+        rest = (self.delay_s, self.salt, self.simulated, self.agreement)
+        return cbor.encode([TERMS_LABEL, self.ledger, *keys, self.asset, *rest])
 
     @cached_property
     def channel(self) -> bytes:
@@ -154,8 +158,8 @@ def parse_terms(data: bytes) -> Terms:
     The newest are remembered: every state message carries its channel's terms.
     """
     value = cbor.decode(data, size_max=TERMS_BYTES_MAX)
-    label, ledger, payer, signer, payee, asset, delay_s, salt, simulated = shapes.array(
-        value, "terms", 9
+    label, ledger, payer, signer, payee, asset, delay_s, salt, simulated, agreement = shapes.array(
+        value, "terms", 10
     )
     if label != TERMS_LABEL:
         raise EncodingError(f"terms: expected them to begin with {TERMS_LABEL!r}")
@@ -168,6 +172,7 @@ def parse_terms(data: bytes) -> Terms:
         delay_s=shapes.integer(delay_s, "closing delay"),
         salt=shapes.octets(salt, "salt", SALT_BYTES),
         simulated=shapes.boolean(simulated, "simulated"),
+        agreement=shapes.octets(agreement, "agreement", most=AGREEMENT_BYTES),
     )
 
 

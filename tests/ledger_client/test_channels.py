@@ -85,8 +85,10 @@ def test_terms_come_back_and_any_change_is_another_channel() -> None:
         replace(original, delay_s=61),
         replace(original, salt=b"\x01" * 16),
         replace(original, simulated=False),
+        replace(original, agreement=b"\x01" * 32),
     )
-    assert len({original.channel, *(other.channel for other in others)}) == 7
+    assert len({original.channel, *(other.channel for other in others)}) == 8
+    assert parse_terms(others[-1].encoded) == others[-1]
 
 
 @pytest.mark.parametrize(
@@ -96,6 +98,7 @@ def test_terms_come_back_and_any_change_is_another_channel() -> None:
         {"delay_s": -1},
         {"salt": b"short"},
         {"asset": "shells"},
+        {"agreement": b"short"},
         {"payee": BUYER.public},
     ],
 )
