@@ -23,7 +23,7 @@ from ledger_client.checkpoints import parse_vkey
 from ledger_client.errors import ProofError, StoreError
 from ledger_client.log import Entry, LogReader, open_database
 from ledger_client.report import Report
-from ledger_client.settlement import embedded
+from ledger_client.settlement import accounts
 from ledger_client.statements import Statement
 from ledger_client.verify import BATCH, verify_log
 from ledger_client.vouching import NOBODY, Anchors
@@ -163,9 +163,9 @@ def _balances(ledger: sqlite3.Connection, log: LogReader) -> list[tuple[bytes, i
     """What every account holds; nobody holds anything where no money was ever kept."""
     kept = ledger.execute("SELECT 1 FROM schema WHERE part = 'settlement'").fetchone()
     if kept is not None:
-        return list(embedded.check(ledger, log).items())
+        return list(accounts.check(ledger, log).items())
     for entry in log.entries():
-        if statements.verify(entry.statement).kind == embedded.KIND:
+        if statements.verify(entry.statement).kind == accounts.KIND:
             raise ProofError(f"entry {entry.index}: the ledger does not know this movement")
     return []
 

@@ -20,10 +20,10 @@ from ledger_client import cbor, cose, genesis, statements, tiles
 from ledger_client.errors import EncodingError, LocalError, RemoteError, StoreError
 from ledger_client.keys import PublicKey
 from ledger_client.log import Log
-from ledger_client.settlement import embedded
+from ledger_client.settlement import accounts
 from ledger_client.statements import Statement
 
-OUR_KINDS = frozenset({genesis.KIND, embedded.KIND})
+OUR_KINDS = frozenset({genesis.KIND, accounts.KIND})
 DIGEST_HEX = 64
 _KID = 2
 

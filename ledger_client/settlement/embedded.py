@@ -1,83 +1,51 @@
-"""The embedded ledger: accounts and channels in SQLite, every movement an entry on the log.
+"""The embedded ledger: what it does on whose word, and how one party sees it.
 
-Tables `settlement_*` lie on the log's own connection, so a movement, its entry and the new head are
-one transaction. Balances are a cache of the entries: `check` replays them from the log.
+Orders and vouchers come in signed, movements go to `accounts`. A party that this ledger's operator
+certified pays within its certificate; one whose certificate was taken back orders nothing more.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from hashlib import sha256
-from itertools import pairwise
-from typing import Any, Self
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Self
 
 from ledger_client import genesis, statements
-from ledger_client.channels import Event, State, Terms, advance, exponent, parse_terms
-from ledger_client.errors import LocalError, RemoteError, StoreError
+from ledger_client.channels import Event, State, Terms, advance, exponent
+from ledger_client.errors import RemoteError
 from ledger_client.keys import PublicKey, SigningKey
-from ledger_client.log import Log, LogReader, migrate, transaction
+from ledger_client.log import Log
 from ledger_client.settlement import Claim, Outcome, RefusedError, View
+from ledger_client.settlement.accounts import Accounts
+from ledger_client.settlement.allowances import Allowances
 from ledger_client.settlement.movements import (
     CLAIMS_MAX,
     ISSUANCE,
-    Movement,
     Order,
     Posting,
-    after,
     evidence,
-    replay,
     sign_order,
     verify_order,
 )
 
-KIND = "settlement"
-
-_VERSIONS = (
-    (
-        (
-            "CREATE TABLE settlement_accounts (account BLOB PRIMARY KEY, balance INTEGER NOT NULL,"
-            " issued INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID"
-        ),
-        (
-            "CREATE TABLE settlement_channels (channel BLOB PRIMARY KEY, terms BLOB NOT NULL,"
-            " state TEXT NOT NULL, funded INTEGER NOT NULL, claimed INTEGER NOT NULL,"
-            " closes_at_s INTEGER, CHECK (claimed <= funded)) STRICT, WITHOUT ROWID"
-        ),
-        (
-            "CREATE TABLE settlement_entries (sequence INTEGER PRIMARY KEY, digest BLOB NOT NULL,"
-            " position INTEGER NOT NULL REFERENCES log_entries) STRICT"
-        ),
-        (
-            "CREATE TRIGGER settlement_channels_rise BEFORE UPDATE ON settlement_channels"
-            " WHEN NEW.funded < OLD.funded OR NEW.claimed < OLD.claimed OR NEW.terms != OLD.terms"
-            " BEGIN SELECT RAISE (ABORT, 'a channel of the ledger never goes backwards'); END"
-        ),
-        (
-            "CREATE TRIGGER settlement_channels_stay BEFORE DELETE ON settlement_channels"
-            " BEGIN SELECT RAISE (ABORT, 'a channel of the ledger is never forgotten'); END"
-        ),
-    ),
-)
-
 
 class Book:
-    """The ledger's own side: takes signed orders and vouchers, keeps one asset's accounts.
-
-    `key` signs the entries; `now_s` gives Unix seconds, for the closing delay and the entries.
-    """
+    """The ledger's own side: takes signed orders and vouchers, keeps one asset's accounts."""
 
     def __init__(  # what a ledger is
         self,
-        connection: sqlite3.Connection,
+        accounts: Accounts,
         log: Log,
         key: SigningKey,
         now_s: Callable[[], int],
         asset: str,
         demo: bool,  # noqa: FBT001  # positional beside its peers, in `open` only
     ) -> None:
-        self._db = connection
-        self._log = log
+        self._accounts = accounts
+        self._allowances = Allowances(log, key.public)
         self._key = key
         self._now_s = now_s
+        self.name = log.name
+        """The log's name, which channel ids are bound to."""
         self.asset = asset
         self.demo = demo
 
@@ -93,50 +61,51 @@ class Book:
     ) -> Self:
         """The accounts beside this log, begun if there are none; whether it is play, the log says.
 
+        `key` signs the entries; `now_s` gives Unix seconds, for the closing delay and the entries.
+
         Raises:
             StoreError: tables of a newer version.
             EncodingError: not an asset.
         """
         exponent(asset)
-        migrate(connection, KIND, _VERSIONS)
+        accounts = Accounts(connection, log, key, asset)
+        accounts.create()
         demo = genesis.verify(statements.verify(log.statement(0))).demo
-        return cls(connection, log, key, now_s, asset, demo)
-
-    @property
-    def name(self) -> str:
-        """The log's name, which channel ids are bound to."""
-        return self._log.name
+        return cls(accounts, log, key, now_s, asset, demo)
 
     def balance(self, account: bytes) -> int:
         """Minor units in an account: a key's thumbprint, a channel, or `ISSUANCE`."""
-        row = self._row("SELECT balance FROM settlement_accounts WHERE account = ?", account)
-        return 0 if row is None else int(row[0])
+        return self._accounts.balance(account)
 
     def view(self, channel: bytes) -> View | None:
         """The channel as it stands, or None."""
-        row = self._row(
-            "SELECT terms, state, funded, claimed, closes_at_s FROM settlement_channels"
-            " WHERE channel = ?",
-            channel,
-        )
-        if row is None:
-            return None
-        terms, state, funded, claimed, closes_at_s = row
-        return View(parse_terms(terms), State(state), funded, claimed, closes_at_s)
+        return self._accounts.channel(channel)
 
     def issue(self, holder: PublicKey, total: int) -> None:
         """As the operator, make `total` the all-time amount issued to `holder`; once is enough."""
         account = holder.thumbprint
-        row = self._row("SELECT issued FROM settlement_accounts WHERE account = ?", account)
-        more = total - (0 if row is None else int(row[0]))
+        more = total - self._accounts.issued(account)
         if more <= 0:
             return
         order = sign_order(self._key, Order("issue", self.name, account, total, None))
-        with transaction(self._db):
+        with self._accounts.transaction():
             self._move("issue", ((ISSUANCE, -more), (account, more)), (order,))
-            self._db.execute(
-                "UPDATE settlement_accounts SET issued = ? WHERE account = ?", (total, account)
-            )
+            self._accounts.note_issued(account, total)
+
+    def refill(self, holder: PublicKey) -> None:
+        """As the operator, let `holder` have what its certificate lets it spend by now, no more.
+
+        Raises:
+            RefusedError: it has no certificate, or none that lets it pay.
+        """
+        now_s, account = self._now_s(), holder.thumbprint
+        allowed = self._allowances.of(holder, now_s)
+        if allowed is None:
+            raise RefusedError(f"nobody certified {holder.short_id}: nothing says what it may have")
+        left = allowed.minor_units_max - self._accounts.spent(account, allowed.since_s(now_s))
+        short = left - self.balance(account)
+        if short > 0:
+            self.issue(holder, self._accounts.issued(account) + short)
 
     def order(self, party: PublicKey, data: bytes) -> View:
         """Do what `party` signed: open, close, close_now or finish.
@@ -148,7 +117,7 @@ class Book:
         order = verify_order(party, data)
         if order.ledger != self.name:
             raise RefusedError(f"an order for the ledger {order.ledger!a}, this is {self.name!a}")
-        with transaction(self._db):
+        with self._accounts.transaction():
             if order.verb == "open":
                 self._open(party, order, data)
             else:
@@ -163,20 +132,32 @@ class Book:
             raise RefusedError(f"terms for {terms.ledger!a} in {terms.asset}: not this ledger's")
         if terms.simulated and not self.demo:
             raise RefusedError("simulated readings settle on a demo ledger only")
-        view = self.view(order.channel)
-        state = State.OPENING if view is None else view.state
-        more = order.total - (0 if view is None else view.funded)
-        if more <= 0 and view is not None:
+        view = self.view(order.channel) or View(terms, State.OPENING, 0, 0, None)
+        more = order.total - view.funded
+        if more <= 0 and view.funded:
             return
-        state = advance(state, Event.FUND)
+        state = advance(view.state, Event.FUND)
         if not 0 < more <= self.balance(party.thumbprint):
             raise RefusedError(f"{more} minor units are not covered")
+        self._allow(party, more)
         self._move("open", ((party.thumbprint, -more), (order.channel, more)), (data,))
-        self._db.execute(
-            "INSERT INTO settlement_channels VALUES (?, ?, ?, ?, 0, NULL)"
-            " ON CONFLICT (channel) DO UPDATE SET funded = excluded.funded",
-            (order.channel, terms.encoded, state.value, order.total),
-        )
+        self._accounts.put(replace(view, state=state, funded=order.total))
+        self._accounts.spend(terms, more, self._now_s())
+
+    def _allow(self, party: PublicKey, more: int) -> None:
+        """Raise RefusedError for more than the certificate of `party` allows, if it has one."""
+        now_s = self._now_s()
+        allowed = self._allowances.of(party, now_s)
+        if allowed is None:
+            return
+        if allowed.asset not in {None, self.asset}:
+            raise RefusedError(f"the certificate of {party.short_id} is for another asset")
+        spent = self._accounts.spent(party.thumbprint, allowed.since_s(now_s))
+        if spent + more > allowed.minor_units_max:
+            raise RefusedError(
+                f"{more} more are beyond the certificate of {party.short_id}: it allows"
+                f" {allowed.minor_units_max} {allowed.period}, of which {spent} are spent"
+            )
 
     def _end(self, party: PublicKey, order: Order, data: bytes) -> None:
         view = self._known(order.channel)
@@ -196,25 +177,24 @@ class Book:
             return  # it was done before
         if not allowed:
             raise RefusedError(f"{order.verb} is not for this party, or not at this time")
+        if order.verb == "close" and self._allowances.revoked(party):
+            raise RefusedError(f"the certificate of {party.short_id} was taken back")
         closes_at_s = view.closes_at_s
         postings: tuple[Posting, ...] = ()
         if state is State.CLOSING:
             closes_at_s = now_s + view.terms.delay_s
         else:
-            postings = _postings(
-                order.channel, view.terms.payer.thumbprint, view.funded - view.claimed
-            )
+            left = view.funded - view.claimed
+            postings = _postings(order.channel, view.terms.payer.thumbprint, left)
+            self._accounts.unspend(view.terms, left)
         self._move(order.verb, postings, (data,))
-        self._db.execute(
-            "UPDATE settlement_channels SET state = ?, closes_at_s = ? WHERE channel = ?",
-            (state.value, closes_at_s, order.channel),
-        )
+        self._accounts.put(replace(view, state=state, closes_at_s=closes_at_s))
 
     def claim(self, claims: Sequence[Claim]) -> list[Outcome]:
         """Pay every good claim, one entry for each `CLAIMS_MAX`; the bad ones say why not."""
         outcomes: list[Outcome] = []
         for start in range(0, len(claims), CLAIMS_MAX):
-            with transaction(self._db):
+            with self._accounts.transaction():
                 outcomes += self._claim(claims[start : start + CLAIMS_MAX])
         return outcomes
 
@@ -233,10 +213,7 @@ class Book:
             if total > view.claimed:
                 postings += _postings(channel, view.terms.payee.thumbprint, total - view.claimed)
                 proofs.append(evidence(claim.terms, claim.voucher))
-                self._db.execute(
-                    "UPDATE settlement_channels SET claimed = ? WHERE channel = ?",
-                    (total, channel),
-                )
+                self._accounts.put(replace(view, claimed=total))
             outcomes.append(Outcome(channel, max(total, view.claimed), None))
         if postings:
             self._move("claim", postings, proofs)
@@ -261,83 +238,11 @@ class Book:
         return view
 
     def _move(self, verb: str, postings: Sequence[Posting], proofs: Sequence[bytes]) -> None:
-        """Post, write the entry and sign the head, inside the transaction that is open."""
-        balances = {account: self.balance(account) for account, _ in postings}
-        self._db.executemany(
-            "INSERT INTO settlement_accounts (account, balance) VALUES (?, ?)"
-            " ON CONFLICT (account) DO UPDATE SET balance = excluded.balance",
-            after(balances, postings).items(),
-        )
-        sequence, previous = self._row(
-            "SELECT sequence, digest FROM settlement_entries ORDER BY sequence DESC LIMIT 1"
-        ) or (0, bytes(32))
-        movement = Movement(
-            sequence + 1, previous, verb, self.asset, tuple(postings), tuple(proofs)
-        )
-        payload = movement.encoded()
-        digest = sha256(payload).digest()
-        now_s = self._now_s()
-        entry = statements.sign(self._key, KIND, self.name, payload, now_s)
-        head = self._log.append([(digest, entry)], now_s)
-        self._db.execute(
-            "INSERT INTO settlement_entries VALUES (?, ?, ?)",
-            (sequence + 1, digest, head.size - 1),
-        )
-
-    def _row(self, statement: str, *values: object) -> tuple[Any, ...] | None:
-        rows = self._db.execute(statement, values).fetchall()
-        return tuple(rows[0]) if rows else None
+        self._accounts.move(verb, postings, proofs, self._now_s())
 
 
 def _postings(channel: bytes, account: bytes, amount: int) -> tuple[Posting, ...]:
     return ((channel, -amount), (account, amount)) if amount else ()
-
-
-def check(connection: sqlite3.Connection, log: LogReader) -> dict[bytes, int]:
-    """Every balance, replayed from the log's entries and equal to what the tables say.
-
-    Each entry sums to zero, so the balances do. Needs no key and no clock; for a home folder that
-    nothing runs on.
-
-    Raises:
-        StoreError: the first thing that does not hold.
-    """
-    rows = connection.execute(
-        "SELECT position, digest FROM settlement_entries ORDER BY sequence"
-    ).fetchall()
-    try:
-        entries = [statements.verify(log.statement(position)) for position, _ in rows]
-        balances = replay(entry.payload for entry in entries)
-    except (RemoteError, LocalError) as error:
-        raise StoreError(f"the ledger's entries do not replay: {error}") from error
-    if [sha256(entry.payload).digest() for entry in entries] != [digest for _, digest in rows]:
-        raise StoreError("the ledger names other entries than those on the log")
-    for earlier, later in pairwise(entry.issuer for entry in entries):
-        if later not in {earlier, *_followers(log, earlier)}:
-            raise StoreError("the ledger's entries were signed by keys that do not follow")
-    logged = sum(1 for entry in log.entries() if statements.verify(entry.statement).kind == KIND)
-    if logged != len(entries):
-        raise StoreError(
-            f"the log has {logged} settlement entries, the ledger knows {len(entries)}"
-        )
-    kept = dict(connection.execute("SELECT account, balance FROM settlement_accounts").fetchall())
-    if kept != balances:
-        raise StoreError("the ledger's balances are not those that its entries give")
-    for channel, funded, claimed, state in connection.execute(
-        "SELECT channel, funded, claimed, state FROM settlement_channels"
-    ):
-        left = 0 if state == State.CLOSED.value else funded - claimed
-        if balances.get(channel, 0) != left:
-            raise StoreError(f"channel {channel.hex()[:16]} does not hold the {left} it should")
-    return balances
-
-
-def _followers(log: LogReader, key: PublicKey) -> Iterator[PublicKey]:
-    """The keys that carried on after `key`, one after another."""
-    follower = log.successor(key)
-    while follower is not None:
-        yield follower
-        follower = log.successor(follower)
 
 
 class EmbeddedSettlement:

@@ -24,7 +24,8 @@ from ledger_client import messages
 from ledger_client.channels import State, sign_voucher
 from ledger_client.errors import EncodingError
 from ledger_client.log import LogReader, open_database
-from ledger_client.settlement.embedded import EmbeddedSettlement, check
+from ledger_client.settlement.accounts import check
+from ledger_client.settlement.embedded import EmbeddedSettlement
 
 if TYPE_CHECKING:
     from ledger_client.errors import RemoteError

@@ -7,7 +7,8 @@ from tallysim import Cast, Simulation
 from tallytruth import ViolationError
 
 from ledger_client.log import LogReader
-from ledger_client.settlement.embedded import Book, check
+from ledger_client.settlement.accounts import check
+from ledger_client.settlement.embedded import Book
 
 RUNS = 1_000
 PARTS = 10

@@ -17,7 +17,8 @@ from ledger_client.errors import ProofError, RemoteError
 from ledger_client.keys import SigningKey
 from ledger_client.log import LogReader
 from ledger_client.settlement import Claim
-from ledger_client.settlement.embedded import Book, check
+from ledger_client.settlement.accounts import check
+from ledger_client.settlement.embedded import Book
 from ledger_client.settlement.movements import (
     ISSUANCE,
     Movement,

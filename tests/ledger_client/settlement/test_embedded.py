@@ -12,7 +12,8 @@ from ledger_client.channels import sign_voucher
 from ledger_client.errors import EncodingError, RemoteError, SignatureError, StoreError
 from ledger_client.log import Log, LogReader
 from ledger_client.settlement import Claim, RefusedError
-from ledger_client.settlement.embedded import KIND, Book, EmbeddedSettlement, check
+from ledger_client.settlement.accounts import KIND, check
+from ledger_client.settlement.embedded import Book, EmbeddedSettlement
 from ledger_client.settlement.movements import ISSUANCE, Order, replay, sign_order
 
 
