@@ -90,7 +90,11 @@ def messages(request: str, text: str) -> list[Message]:
 LENGTH_DIGITS = 3
 _ECHO_END = re.compile(r"4[1379A]|7[EF]|18DA|SEARCHING|BUS|NODATA|UNABLE|CAN|\?")
 _CHATTER = re.compile(r"^(?:SEARCHING\.*|BUSINIT:?\.*(?:OK)?|\.+)+")
-_SPACED = re.compile(r"(?:[0-9A-F]{3}(?:[0-9A-F]{5})? |[0-9A-F]:)?\s*(?:[0-9A-F]{2} )*[0-9A-F]{2}")
+_BYTES = r"(?:[0-9A-F]{2} )*[0-9A-F]{2}"
+_NUMBERED = rf"[0-9A-F]: ?{_BYTES}"
+_SPACED = re.compile(
+    rf"(?:[0-9A-F]{{3}}(?:[0-9A-F]{{5}})? )?(?:{_BYTES}|{_NUMBERED}(?: {_NUMBERED})*)"
+)
 _UNSPACED = re.compile(r"[0-9A-F:]+")
 _FRAMES = re.compile(r"([0-9A-F]):((?:[0-9A-F]{2})*)(?=[0-9A-F]:|$)")
 _BLOCK = re.compile(r"([0-9A-F]{3})?((?:[0-9A-F]:(?:[0-9A-F]{2})*)+)")

@@ -8,8 +8,9 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterable, Iterator
-from typing import BinaryIO, TextIO
+from collections.abc import Callable, Iterable, Iterator
+from typing import BinaryIO, TextIO, TypeVar
+from uuid import UUID
 
 from firmware_bridge import profiles
 from firmware_bridge.errors import DecodeError
@@ -19,9 +20,14 @@ from firmware_bridge.readings import Reading
 LINE_BYTES_MAX = 262_144
 INPUT = "input"  # the "profile" of errors in the line itself
 
+UUID_DIGITS = 32
+
+T = TypeVar("T", int, str)
+
 _COMPANY = re.compile(r"(?:0x)?([0-9A-Fa-f]{4})")
 _UUID = re.compile(
-    r"(?:0x)?(?:[0-9A-Fa-f]{4}|[0-9A-Fa-f]{8}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})"
+    r"(?:0x)?([0-9A-Fa-f]{4}|[0-9A-Fa-f]{8}"
+    r"|[0-9A-Fa-f]{8}-?[0-9A-Fa-f]{4}-?[0-9A-Fa-f]{4}-?[0-9A-Fa-f]{4}-?[0-9A-Fa-f]{12})"
 )
 
 
@@ -56,8 +62,10 @@ def _bounded(source: BinaryIO) -> Iterator[bytes]:
 def _answer(line: str | bytes) -> dict[str, object]:
     name: object = None
     try:
-        record = _parse(line)
+        record, twice = _parse(line)
         name = _echo(record.get("id"))
+        if twice:
+            raise _error("want each key once in an object")
         packet = _packet(record)
         profile = profiles.recognise(packet) if packet else None
         if packet is None or profile is None:
@@ -68,16 +76,25 @@ def _answer(line: str | bytes) -> dict[str, object]:
         return {"id": name, "error": {"profile": error.profile, "reason": error.reason}}
 
 
-def _parse(line: str | bytes) -> dict[str, object]:
+def _parse(line: str | bytes) -> tuple[dict[str, object], bool]:
+    """The object of the line, and whether it or one within it has a key more than once."""
     if len(line) > LINE_BYTES_MAX:
         raise _error(f"want a line of at most {LINE_BYTES_MAX} bytes")
+    twice = False
+
+    def read(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        nonlocal twice
+        record = dict(pairs)
+        twice = twice or len(record) < len(pairs)
+        return record
+
     try:
-        record = json.loads(line)
+        record = json.loads(line, object_pairs_hook=read)
     except (ValueError, RecursionError):  # ValueError: not JSON, not UTF-8, a number too long
         raise _error("want one JSON object") from None
     if not isinstance(record, dict):
         raise _error("want one JSON object")
-    return record
+    return record, twice
 
 
 def _echo(name: object) -> object:
@@ -114,19 +131,22 @@ def _advert(record: dict[str, object]) -> Advert:
     return Advert(
         address=_text(record, "address", "").upper().replace("-", ":"),
         name=_text(record, "name", ""),
-        manufacturer_data={
-            _company(company): _hex(data, "manufacturer_data")
-            for company, data in _object(record, "manufacturer_data").items()
-        },
-        service_data={
-            _uuid(uuid): _hex(data, "service_data")
-            for uuid, data in _object(record, "service_data").items()
-        },
+        manufacturer_data=_payloads(record, "manufacturer_data", _company),
+        service_data=_payloads(record, "service_data", _uuid),
         service_uuids=tuple(_uuid(uuid) for uuid in uuids),
         rssi_dbm=0,
         wall_ms=0,
         boottime_ms=0,
     )
+
+
+def _payloads(record: dict[str, object], field: str, name: Callable[[str], T]) -> dict[T, bytes]:
+    """The payloads of an advertisement by what `name` makes of their keys."""
+    texts = _object(record, field)
+    payloads = {name(key): _hex(data, field) for key, data in texts.items()}
+    if len(payloads) < len(texts):  # such as fcd2 beside 0000fcd2-...
+        raise _error(f"want each sender once in {field}")
+    return payloads
 
 
 def _key(record: dict[str, object]) -> bytes | None:
@@ -164,9 +184,11 @@ def _company(text: str) -> int:
 
 
 def _uuid(value: object) -> str:
-    if not isinstance(value, str) or _UUID.fullmatch(value) is None:
+    match = _UUID.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
         raise _error("want a uuid of 4, 8 or 32 hexadecimal digits")
-    return uuid128(value.removeprefix("0x"))
+    digits = match[1].replace("-", "")
+    return str(UUID(digits)) if len(digits) == UUID_DIGITS else uuid128(digits)
 
 
 def _row(reading: Reading) -> dict[str, object]:

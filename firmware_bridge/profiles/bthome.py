@@ -60,7 +60,7 @@ QUANTITIES: dict[int, tuple[str, float, int]] = {
 SIGNED = "signed_integer"  # the others: unsigned_integer
 LIMITS = {"battery_level": (0, 100), "humidity": (0, 100), "temperature": (-273.15, 1e9)}
 
-V1_UNSIGNED, V1_SIGNED, V1_FLOAT = 0, 1, 2
+V1_UNSIGNED, V1_SIGNED, V1_FLOAT, V1_ADDRESS = 0, 1, 2, 4
 FLOAT_FORMATS = {2: "<e", 4: "<f", 8: "<d"}
 
 
@@ -154,13 +154,19 @@ def _objects_v2(payload: bytes) -> Iterator[Pair]:
 
 
 def _objects_v1(payload: bytes) -> Iterator[Pair]:
-    """Size (5 bits, object id included) and format (3 bits), object id, value."""
+    """Size (5 bits, object id included) and format (3 bits), object id, value.
+
+    An address has no object id: its bytes follow at once.
+    """
     fields = Fields(NAME, payload)
     while fields.left:
         head = fields.u8()
         size, form = head & 0x1F, head >> 5
         if not size:
             raise fields.error("want an object of at least 1 byte")
+        if form == V1_ADDRESS:
+            fields.skip(size)
+            continue
         kind = fields.u8()
         value = fields.take(size - 1)
         if kind in QUANTITIES:

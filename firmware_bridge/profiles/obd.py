@@ -152,12 +152,17 @@ def _live(asked: tuple[int, ...], data: bytes) -> Iterator[Pair]:
 
 
 def _trouble_codes(message: Message) -> Iterator[Pair]:
-    """On CAN a count and then the codes; before it six bytes, filled up with 0000."""
+    """On CAN a count and then the codes; before it six bytes, filled up with 0000.
+
+    Zeros after the codes that were counted are believed only where there are more of them than the
+    older form could have left when its end was lost: there 01 is no count but half a code.
+    """
     body = message.data[1:]
     if len(body) % 2:
         count, body = body[0], body[1:]
         codes, rest = body[: 2 * count], body[2 * count :]
-        if len(codes) != 2 * count or any(rest):
+        cut_short = bool(codes and rest) and len(body) < OLD_CODES_SIZE
+        if len(codes) != 2 * count or any(rest) or cut_short:
             raise _error(f"want {count} codes", message.data)
     elif len(body) != OLD_CODES_SIZE or message.ecu.startswith(("7E", "18DA")):
         raise _error("want a count and codes, or three codes", message.data)

@@ -1,7 +1,8 @@
 """Scales: Weight Measurement 0x2A9D of service 0x181D, and Weight 0x2A98.
 
 Source: Weight Scale Service 1.0, section 3.2; GATT Specification Supplement, "Weight": 0.005 kg, or
-0.01 lb where the measurement's flags say so. FFFF means that weighing failed, which is no reading.
+0.01 lb where the measurement's flags say so. In a measurement FFFF means that weighing failed, and
+is no reading; the weight of a user's record has no such value.
 """
 
 from collections.abc import Iterator
@@ -38,10 +39,8 @@ def measurement(data: bytes) -> Iterator[Pair]:
 def weight(data: bytes) -> Iterator[Pair]:
     """The mass in kg, of a user's record."""
     fields = Fields(NAME, data)
-    steps = fields.u16()
+    yield "mass", fields.u16() / STEPS_PER_KG
     fields.end()
-    if steps != UNSUCCESSFUL:
-        yield "mass", steps / STEPS_PER_KG
 
 
 PROFILE = Profile(

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from agent.cli import decode
 from firmware_bridge.readings import QUANTITIES
 
-VECTORS = Path(__file__).parents[2] / "vectors" / "decode" / "examples.jsonl"
-EXAMPLES = [json.loads(line) for line in VECTORS.read_text().splitlines()]
+VECTORS = Path(__file__).parents[2] / "vectors" / "decode"
+EXAMPLES = [json.loads(line) for line in (VECTORS / "examples.jsonl").read_text().splitlines()]
+EDGES = [json.loads(line) for line in (VECTORS / "edges.jsonl").read_text().splitlines()]
 WHOLE_GATT = [
     one for one in EXAMPLES if one["input"]["from"] == "gatt" and one["class"] != "malformed"
 ]
@@ -71,6 +72,14 @@ def test_an_example_of_the_contract_comes_out_as_expected(example: dict[str, Any
 
     assert output["id"] == example["id"]
     assert agrees(dict(example["expect"]), output), output
+
+
+@pytest.mark.parametrize("edge", EDGES, ids=[one["kind"] for one in EDGES])
+def test_an_edge_of_a_layout_comes_out_as_its_specification_says(edge: dict[str, Any]) -> None:
+    output = answer(edge["input"])
+
+    assert output["id"] == edge["id"]
+    assert agrees(dict(edge["expect"]), output), output
 
 
 @pytest.mark.parametrize("example", WHOLE_GATT, ids=[one["id"] for one in WHOLE_GATT])
@@ -161,7 +170,32 @@ def test_an_id_that_is_neither_text_nor_a_number_comes_back_as_null(line: str) -
     assert output["id"] is None
 
 
-@pytest.mark.parametrize("uuid", ["2a37", "2A37", "0x2A37", "00002A37-0000-1000-8000-00805F9B34FB"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"id":7,"from":"gatt","characteristic":"2a19","hex":"20","hex":"21"}',
+        '{"id":7,"from":"advert","manufacturer_data":{"0499":"00","0499":"01"}}',
+        '{"id":7,"from":"advert","service_data":{"fcd2":"400120","0000FCD2":"400121"}}',
+        '{"id":7,"from":"advert","manufacturer_data":{"0499":"00","0x0499":"01"}}',
+    ],
+)
+def test_of_two_values_for_one_thing_neither_is_believed(line: str) -> None:
+    (output,) = map(json.loads, decode.run([line]))
+
+    assert output["id"] == 7
+    assert output["error"]["profile"] == "input"
+
+
+@pytest.mark.parametrize(
+    "uuid",
+    [
+        "2a37",
+        "2A37",
+        "0x2A37",
+        "00002A37-0000-1000-8000-00805F9B34FB",
+        "00002a3700001000800000805f9b34fb",
+    ],
+)
 def test_a_characteristic_is_known_by_every_form_of_its_uuid(uuid: str) -> None:
     output = answer({"id": 1, "from": "gatt", "characteristic": uuid, "hex": "0055"})
 

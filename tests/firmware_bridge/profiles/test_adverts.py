@@ -138,7 +138,7 @@ def test_a_malformed_bthome_v2_payload_is_refused(data: str) -> None:
         ("4502" + struct.pack("<f", 2506).hex(), [("temperature", 25.06)]),
         ("4902" + struct.pack("<d", 2506).hex(), [("temperature", 25.06)]),
         ("023a04", []),
-        ("87a5808fe64854 01".replace(" ", ""), []),  # an address
+        ("86018fe6485402" + "020161", [("battery_level", 97)]),  # an address, then a level
         ("6553616263 64".replace(" ", ""), []),  # text
     ],
 )
@@ -308,14 +308,25 @@ def test_a_ruuvi_format_that_we_do_not_know_is_not_claimed(data: str) -> None:
         advert({0x0100: TYRE.replace("eaca", "0000")}, address="80:00:00:10:E0:46"),
         advert({0x0100: TYRE.replace("eaca", "0000")}, name="TPMS1_10E046"),
         advert({0x0100: TYRE.replace("eaca", "0000")}, services=("fbb0",)),
+        advert({0x0100: TYRE.replace("eaca", "0000")}),
     ],
-    ids=["by id", "by address", "by name", "by service"],
+    ids=["by id", "by address", "by name", "by service", "by its values"],
 )
-def test_a_tyre_sensor_is_known_by_any_of_four_signs(packet: Advert) -> None:
+def test_a_tyre_sensor_is_known_by_any_of_five_signs(packet: Advert) -> None:
     assert read(packet) == [("tyre_pressure", 0), ("temperature", 44.9), ("battery_level", 78)]
 
 
-@pytest.mark.parametrize("data", [TYRE.replace("eaca", "0000"), TYRE[:-2], "00", ""])
+@pytest.mark.parametrize(
+    "data",
+    [
+        "800000" + "10e046000000008a1100004e02",  # no such alarm
+        "800000" + "10e046000000008a1100006500",  # 101 %
+        "800000" + "10e046ffffff7f8a1100004e00",  # 21 474 bar
+        TYRE[:-2],
+        "00",
+        "",
+    ],
+)
 def test_another_payload_of_that_manufacturer_is_not_claimed(data: str) -> None:
     assert recognise(advert({0x0100: data})) is None
 

@@ -57,7 +57,7 @@ def read(characteristic: str, data: str | bytes) -> list[tuple[str, float | str]
         ("2a9d", "00ffff", []),
         ("2a9d", "00b036", [("mass", 70)]),
         ("2a98", "b036", [("mass", 70)]),
-        ("2a98", "ffff", []),
+        ("2a98", "ffff", [("mass", 327.675)]),
         ("2a18", f"000100{DATE}", []),
         ("2a18", f"020100{DATE}ff0711", []),
         ("2a18", f"080100{DATE}0000", []),

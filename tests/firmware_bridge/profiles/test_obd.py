@@ -98,6 +98,7 @@ def test_an_answer_without_a_quantity_gives_no_reading(request_: str, text: str)
         ("03", "430101330196"),
         ("03", "43010133 0196".replace(" ", "")),
         ("03", "43 01 33"),
+        ("03", "43 01 33 00 00 00"),  # P0133 before CAN, its end lost; or a padded P3300
         ("03", "7E8 07 43 01 33 00 00 00 00"),
         ("03", "47 01 01 33"),
         ("0902", "49 04 01"),
@@ -137,7 +138,8 @@ def test_several_parameters_may_come_in_any_order_with_some_missing() -> None:
         ("43 01 33 00 00 00 00", ["P0133"]),
         ("43 01 33 44 55 C1 00\r43 83 66 00 00 00 00", ["P0133", "C0455", "U0100", "B0366"]),
         ("43 01 01 33", ["P0133"]),
-        ("43 01 01 33 00 00", ["P0133"]),
+        ("43 01 01 33 00 00 00 00", ["P0133"]),
+        ("43 00 00 00", []),
         ("7E8 04 43 01 04 20\r7E9 04 43 01 C1 00", ["P0420", "U0100"]),
         ("00A\r0:430401080118\r1:011901200000", ["P0108", "P0118", "P0119", "P0120"]),
         ("48 6B 10 43 01 33 00 00 00 00 3A", ["P0133"]),
@@ -154,8 +156,17 @@ def test_trouble_codes_come_out_one_by_one(text: str, codes: list[str]) -> None:
         "014\r0: 49 02 01 31 44 34\r1: 47 50 30 30 52 35 35\r2: 42 31 32 33 34 35 36",
         "49020100000031\r49020244344750\r49020330305235\r49020435423132\r49020533343536",
         "4902010000003149020244344750490203303052354902043542313249020533343536",
+        "014 0: 49 02 01 31 44 34 1: 47 50 30 30 52 35 35 2: 42 31 32 33 34 35 36",
+        "0140:4902013144341:475030305235352:42313233343536",
     ],
-    ids=["CAN with headers", "CAN without headers", "older buses", "older buses in one line"],
+    ids=[
+        "CAN with headers",
+        "CAN without headers",
+        "older buses",
+        "older buses in one line",
+        "CAN in one line",
+        "CAN in one line without spaces",
+    ],
 )
 def test_a_vin_is_read_from_every_form_of_answer(text: str) -> None:
     assert ask("0902", text + "\r\r>") == [("vin", "1D4GP00R55B123456")]
