@@ -142,6 +142,11 @@ class DataLicence(Agreement, frozen=True, tag="data-licence"):
         """The one who consents for the subject."""
         return (self.grantor,)
 
+    @property
+    def collector(self) -> str:
+        """Who is paid, for all who have a share: the first party that is not the payer."""
+        return next(party.name for party in self.parties if party.name != self.payer)
+
     def _roles(self) -> tuple[str, ...]:
         return (self.grantor, self.payer)
 
@@ -169,12 +174,24 @@ class MeteredService(Agreement, frozen=True, tag="metered-service"):
     prices: Annotated[tuple[UnitPrice, ...], Meta(min_length=1, max_length=4)]
     deposit_minor_units: Amount
 
+    @property
+    def collector(self) -> str:
+        """Who is paid, for all who have a share."""
+        return self.provider
+
+    @property
+    def payer(self) -> str:
+        """Who pays."""
+        return self.customer
+
     def _roles(self) -> tuple[str, ...]:
         return (self.provider, self.customer)
 
     def check(self) -> None:
-        """As every agreement, and each unit has one price."""
+        """As every agreement, two parties, and each unit has one price."""
         super().check()
+        if self.provider == self.customer:
+            raise EncodingError("metered-service: expected a provider that is not the customer")
         if len({price.unit for price in self.prices}) != len(self.prices):
             raise EncodingError("metered-service: a unit has two prices")
 

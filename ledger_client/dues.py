@@ -19,6 +19,9 @@ from ledger_client.consents import Standing
 from ledger_client.errors import ProofError
 from ledger_client.shares import Debt
 
+WINDOW_READINGS_MAX = 64
+_WINDOW_S = 60
+
 
 @dataclass(frozen=True, slots=True)
 class Measured:
@@ -29,38 +32,56 @@ class Measured:
     provenance: int
 
 
+def earns(licence: DataLicence, standing: Standing, reading: Measured, *, demo: bool) -> bool:
+    """Whether this reading is licensed, in time and good enough: nothing else is disclosed."""
+    return (
+        reading.quantity in licence.quantities
+        and standing.covers(reading.time_s)
+        and licence.pays_for(reading.provenance, demo=demo)
+    )
+
+
+def slot(licence: DataLicence, reading: Measured) -> tuple[str, int] | None:
+    """What is paid once, counted from the agreement's begin; None where each reading is.
+
+    The number of the period, or a quantity and the number of its `resolution_s`.
+    """
+    since_s = reading.time_s - licence.begins_s
+    if not isinstance(licence.price, PerReading):
+        return "", int(since_s // licence.price.period_s)
+    if licence.resolution_s:
+        return reading.quantity, int(since_s // licence.resolution_s)
+    return None
+
+
+def window_s(licence: DataLicence) -> int:
+    """Seconds of readings that are sold together; 0 where each batch is sold by itself.
+
+    A window is whole slots, of `WINDOW_READINGS_MAX` readings at most, and about a minute long.
+    """
+    if not isinstance(licence.price, PerReading):
+        return licence.price.period_s
+    if not licence.resolution_s:
+        return 0
+    fit = WINDOW_READINGS_MAX // len(licence.quantities)
+    return licence.resolution_s * max(1, min(fit, -(-_WINDOW_S // licence.resolution_s)))
+
+
+def window(licence: DataLicence, time_s: float) -> int:
+    """The number of the window in which a moment lies; `window_s` must not be 0."""
+    return int((time_s - licence.begins_s) // window_s(licence))
+
+
 def licence_due(
     licence: DataLicence, standing: Standing, readings: Iterable[Measured], *, demo: bool
 ) -> int:
-    """What the payer owes in all for these readings, in any order."""
-    earning = sorted(
-        (
-            each
-            for each in readings
-            if each.quantity in licence.quantities
-            and standing.covers(each.time_s)
-            and licence.pays_for(each.provenance, demo=demo)
-        ),
-        key=lambda each: (each.quantity, each.time_s),
-    )
-    price = licence.price
-    if not isinstance(price, PerReading):
-        start_s = standing.from_s or 0
-        return price.minor_units * len(
-            {int(each.time_s - start_s) // price.period_s for each in earning}
-        )
-    count = 0
-    last: tuple[str, float] | None = None
-    for each in earning:
-        near = (
-            last is not None
-            and last[0] == each.quantity
-            and each.time_s - last[1] < licence.resolution_s
-        )
-        if not near:
-            count += 1
-            last = (each.quantity, each.time_s)
-    return price.minor_units * count
+    """What the payer owes in all for these readings, in any order.
+
+    As no slot is in two windows, it is the sum of what it is for each window alone.
+    """
+    earning = [each for each in readings if earns(licence, standing, each, demo=demo)]
+    slots = {slot(licence, each) for each in earning}
+    return licence.price.minor_units * (len(earning) if None in slots else len(slots))
 
 
 def licence_shares(

@@ -95,6 +95,7 @@ def test_what_contradicts_itself_is_refused(kind: str, changes: dict[str, Any], 
         ("data-licence", {"payer": "nobody"}, "the name of a party"),
         ("data-licence", {"quantities": ["cadence", "cadence"]}, "named twice"),
         ("metered-service", {"prices": contracts.OWN["metered-service"]["prices"][:1] * 2}, "two"),
+        ("metered-service", {"provider": "wearer"}, "a provider that is not the customer"),
         ("activation-grant", {"cliff_s": 864_001}, "cliff"),
         ("activation-grant", {"further": FURTHER[:1] * 2}, "twice"),
     ],
@@ -102,6 +103,13 @@ def test_what_contradicts_itself_is_refused(kind: str, changes: dict[str, Any], 
 def test_each_kind_has_rules_of_its_own(kind: str, changes: dict[str, Any], words: str) -> None:
     with pytest.raises(EncodingError, match=words):
         agreements.from_plain(contracts.plain(kind, **changes))
+
+
+def test_the_first_party_collects_what_a_payer_pays_and_a_provider_its_bill() -> None:
+    first = contracts.licence(payer="wearer")
+
+    assert (contracts.licence().collector, first.collector) == ("wearer", "brand")
+    assert (contracts.service().collector, contracts.service().payer) == ("platform", "wearer")
 
 
 def test_a_key_that_is_none_is_refused() -> None:

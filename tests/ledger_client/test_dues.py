@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from ledger_client import shares
 from ledger_client.consents import Standing, standing
 from ledger_client.dues import (
+    WINDOW_READINGS_MAX,
     Activation,
     Bill,
     Measured,
@@ -18,6 +19,8 @@ from ledger_client.dues import (
     entitlements,
     licence_due,
     licence_shares,
+    window,
+    window_s,
 )
 from ledger_client.errors import ProofError
 
@@ -89,8 +92,50 @@ def test_dues_rise_with_every_reading_and_do_not_depend_on_order(
     due = licence_due(agreed, HELD, rows, demo=True)
 
     assert due == licence_due(agreed, HELD, rows[::-1], demo=True)
-    assert due <= licence_due(agreed, HELD, [*rows, *more], demo=True) or resolution_s
+    assert due <= licence_due(agreed, HELD, [*rows, *more], demo=True)
+    assert due + licence_due(agreed, HELD, more, demo=True) >= licence_due(
+        agreed, HELD, [*rows, *more], demo=True
+    )
     assert sum(licence_shares(agreed, HELD, rows, demo=True).values()) == due
+
+
+@given(
+    rows=readings,
+    resolution_s=st.integers(0, 500),
+    quantities=st.sampled_from([["cadence"], ["cadence", "heart_rate", "glucose"]]),
+    period=st.booleans(),
+)
+def test_windows_sold_apart_come_to_what_is_due_together(
+    rows: list[Measured], resolution_s: int, quantities: list[str], period: bool
+) -> None:
+    price = {"per": "period", "minor_units": 3, "period_s": 60} if period else {
+        "per": "reading", "minor_units": 3
+    }  # fmt: skip
+    agreed = contracts.licence(price=price, resolution_s=resolution_s, quantities=quantities)
+    length_s = window_s(agreed)
+    windows: dict[int, list[Measured]] = {}
+    for each in rows:
+        number = window(agreed, each.time_s) if length_s else 0
+        windows.setdefault(number, []).append(each)
+
+    apart = [licence_due(agreed, HELD, some, demo=True) for some in windows.values()]
+
+    assert sum(apart) == licence_due(agreed, HELD, rows, demo=True)
+    if resolution_s and not period:
+        assert max([0, *apart]) <= 3 * WINDOW_READINGS_MAX
+        assert length_s % resolution_s == 0
+
+
+def test_a_window_is_a_period_or_about_a_minute_of_whole_slots() -> None:
+    def length_s(resolution_s: int, quantities: int) -> int:
+        names = [f"quantity_{number}" for number in range(quantities)]
+        return window_s(contracts.licence(resolution_s=resolution_s, quantities=names))
+
+    daily = contracts.licence(price={"per": "period", "minor_units": 7, "period_s": DAY_S})
+
+    assert window_s(daily) == DAY_S
+    assert [length_s(0, 1), length_s(1, 1), length_s(1, 3), length_s(7, 1)] == [0, 60, 21, 63]
+    assert [length_s(300, 64), length_s(1, 64)] == [300, 1]
 
 
 def test_nothing_is_due_before_everybody_signed() -> None:
