@@ -136,7 +136,7 @@ def _verify(
     log = LogReader(ledger)
     report = verify_log(log, anchors)
     registry = Registry(ledger)
-    vault = home.vault(registry.subjects())
+    vault = home.vault(registry.streams().urns)
     states = _verify_batches(journal, log, vault, registry)
     unproved = _verify_packs(journal, vault)
     Watermark(home.mark, parse_vkey(report.vkey)).check(log.root_at)
@@ -178,7 +178,7 @@ def _verify_batches(
     Those of an erased subject are on the log alone.
     """
     sealed = journal.sealed()
-    subjects, erased = registry.subjects(), registry.erased()
+    subjects, erased = registry.streams().urns, registry.erased()
     states = {"receipted": 0, "released": 0, "sealed": len(sealed), "erased": 0}
     known = {batch.batch for batch in sealed}
     for batch in journal.receipted():

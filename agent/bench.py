@@ -92,7 +92,7 @@ def uplink_of(stores: Stores, batch_readings: int) -> Uplink:
         vault=stores.vault,
         signer=stores.signer,
         log_key=stores.log_key,
-        subjects=stores.subjects,
+        streams=stores.streams,
         boots=stores.registry,
         limits=BatchLimits(batch_readings, 1 << 40),
         batches_max=64,

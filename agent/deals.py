@@ -104,7 +104,10 @@ class ReadingsSale(_Selling):
             return
         done = self._done.get(buyer, 0)
         for batch in stores.journal.receipted(done, BATCHES_AT_ONCE_MAX):
-            if batch.subject == self._subject and batch.log_index is not None:
+            if (
+                stores.streams.subject(batch.subject) == self._subject
+                and batch.log_index is not None
+            ):
                 statement = stores.log.statement(batch.log_index)
                 source = readings_source(statement)
                 body = stores.journal.leaves_of(batch.batch)
@@ -113,7 +116,7 @@ class ReadingsSale(_Selling):
                     and _fits(offer, sale.terms, statement)
                     and not stores.till.sold(sale, source)
                 ):
-                    leaves = stores.vault.open_leaves(self._subject, batch.batch, body)
+                    leaves = stores.vault.open_leaves(batch.subject, batch.batch, body)
                     yield from self._batch_goods(batch.log_index, offer.price, leaves)
             self._done[buyer] = batch.number  # not reached when there was no room: tried again
 

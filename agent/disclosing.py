@@ -1,6 +1,6 @@
 """Gives chosen readings of one subject away, each with its proof, and nothing else."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,8 @@ _TRUST = frozenset({trust.CERTIFICATE, trust.REVOCATION, trust.ROTATION})
 class Wish:
     """Which readings: of whom, of which quantities (none named: all), from when until before when.
 
-    A quantity may stand alone or behind its component (`strap/heart_rate`). Times are Unix seconds.
+    `subject` is an alias, for every purpose, or one urn, for that purpose alone. A quantity may
+    stand alone or behind its component (`strap/heart_rate`). Times are Unix seconds.
     """
 
     subject: str
@@ -73,12 +74,13 @@ def disclose(path: Path, wish: Wish) -> Given:
         closing(open_database(home.ledger_db, create=False)) as ledger,
         closing(Journal.open(home.journal_db, JOURNAL_BYTES_MAX, create=False)) as journal,
     ):
-        subjects = Registry(ledger).subjects()
-        if wish.subject not in subjects:
-            known = ", ".join(subjects) or "none"
+        streams = Registry(ledger).streams()
+        names = {each.name for each in streams.of(wish.subject)}
+        if not names:
+            known = ", ".join(streams.aliases()) or "none"
             raise HomeError(f"{wish.subject}: expected a subject of this home: {known}")
         log = LogReader(ledger)
-        found = dict(_found(wish, log, journal, home.vault(subjects)))
+        found = dict(_found(wish, names, log, journal, home.vault(streams.urns)))
         chosen = {index: given for index, given in found.items() if given is not None}
         if not chosen:
             raise HomeError(
@@ -94,11 +96,11 @@ def disclose(path: Path, wish: Wish) -> Given:
 
 
 def _found(
-    wish: Wish, log: LogReader, journal: Journal, vault: Vault
+    wish: Wish, names: Collection[str], log: LogReader, journal: Journal, vault: Vault
 ) -> Iterator[tuple[int, Disclosure | None]]:
     """What there is in each batch that may have such readings; None where they were released."""
     for batch in journal.receipted():
-        if batch.subject != wish.subject or batch.log_index is None:
+        if batch.subject not in names or batch.log_index is None:
             continue
         said = batches.decode(statements.verify(log.statement(batch.log_index)).payload)
         if not wish.may_be_in(said):

@@ -33,7 +33,7 @@ class Erased:
     """
 
     subject: str
-    urn: str
+    urns: tuple[str, ...]
     batches: int
     packs: int
     goods: int
@@ -57,21 +57,25 @@ def erase_subject(path: Path, subject: str) -> Erased:
         with closing(open_database(home.ledger_db, create=False)) as ledger:
             registry = Registry(ledger)
             registry.create()
-            known = registry.subjects()
-            if subject not in known:
+            known = registry.streams()
+            if subject not in known.aliases():
                 raise HomeError(
-                    f"{subject}: expected a subject of this home: {', '.join(known) or 'none'}"
+                    f"{subject}: expected a subject of this home:"
+                    f" {', '.join(known.aliases()) or 'none'}"
                 )
             scrub.forgetful(ledger)
-            urn = known[subject]
+            streams = known.of(subject)
+            urns = [each.urn for each in streams]
             components = [each for each in registry.components() if each.subject == subject]
-            registry.mark_erased(urn)  # from here on nobody misses the readings
-            home.destroy_subject_key(urn)
-            batches, packs = forget(home.journal_db, subject, [each.address for each in components])
+            for urn in urns:
+                registry.mark_erased(urn)  # from here on nobody misses the readings
+                home.destroy_subject_key(urn)
+            addresses = [each.address for each in components]
+            batches, packs = forget(home.journal_db, [each.name for each in streams], addresses)
             till = Till.open(ledger)
-            goods = till.forget(urn.encode()) + _forget_at_peers(home, urn.encode())
+            goods = sum(till.forget(urn.encode()) for urn in urns) + _forget_at_peers(home, urns)
             parties = till.parties() | _parties_of_peers(home)
-            files = [*_broker_files(home, components), *_records(home, urn.encode())]
+            files = [*_broker_files(home, components), *_records(home, urns)]
             for file in files:
                 scrub.destroy(file)
             shutil.rmtree(home.broker / "store", ignore_errors=True)  # the folders
@@ -82,13 +86,13 @@ def erase_subject(path: Path, subject: str) -> Erased:
             scrub.rewrite(ledger)
         return Erased(
             subject=subject,
-            urn=urn,
+            urns=tuple(urns),
             batches=batches,
             packs=packs,
             goods=goods,
             files=tuple(str(file.relative_to(path)) for file in files),
             kept=tuple(str(key.relative_to(path)) for key in kept if key is not None),
-            left=tuple(_mentions(home, urn, components)),
+            left=tuple(_mentions(home, urns, components)),
         )
     finally:
         home.unlock()
@@ -98,13 +102,14 @@ def _peer_tills(home: Home) -> list[Path]:
     return sorted(home.path.glob("peers/*/till.db"))
 
 
-def _forget_at_peers(home: Home, needle: bytes) -> int:
+def _forget_at_peers(home: Home, urns: Iterable[str]) -> int:
     """The strangers whom a demo plays live in this home too."""
     goods = 0
     for database in _peer_tills(home):
         with closing(open_database(database, create=False)) as connection:
             scrub.forgetful(connection)
-            goods += Till.open(connection).forget(needle)
+            till = Till.open(connection)
+            goods += sum(till.forget(urn.encode()) for urn in urns)
             scrub.rewrite(connection)
     return goods
 
@@ -126,21 +131,23 @@ def _broker_files(home: Home, components: Iterable[Registered]) -> Iterator[Path
     yield from (each for each in users if each.is_file())
 
 
-def _records(home: Home, needle: bytes) -> Iterator[Path]:
+def _records(home: Home, urns: Iterable[str]) -> Iterator[Path]:
     """Records, excerpts and agreements in the home that speak of the subject."""
     for path in _files(home):
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
-        if (record.is_one(head) or deeds.is_one(head)) and _contains(path, [needle]):
+        if (record.is_one(head) or deeds.is_one(head)) and _contains(
+            path, [urn.encode() for urn in urns]
+        ):
             yield path
 
 
-def _mentions(home: Home, urn: str, components: Iterable[Registered]) -> Iterator[str]:
-    """Files in which a name of the subject can still be found. The urn belongs on the log."""
-    identity = UUID(urn)
+def _mentions(home: Home, urns: Iterable[str], components: Iterable[Registered]) -> Iterator[str]:
+    """Files in which a name of the subject can still be found. The urns belong on the log."""
+    identities = [str(UUID(urn)).encode() for urn in urns]
     names = [each.address.encode() for each in components]
     for path in _files(home):
-        needles = names if path == home.ledger_db else [*names, str(identity).encode()]
+        needles = names if path == home.ledger_db else [*names, *identities]
         if _contains(path, needles):
             yield str(path.relative_to(home.path))
 

@@ -5,7 +5,7 @@ And takes in and gives out again what other gateways recorded.
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from agent.home import Home, HomeError, Vault
 from agent.imports import Evidence, accept, imported
 from agent.journal import Journal
 from agent.registry import Registry
+from agent.streams import Streams
 from ledger_client import genesis, record, statements
 from ledger_client.log import Entry, LogReader, open_database
 
@@ -30,7 +31,7 @@ def export_home(path: Path) -> bytes:
     """
     home = _existing(path)
     with closing(open_database(home.ledger_db, create=False)) as ledger:
-        vault = home.vault(Registry(ledger).subjects())
+        vault = home.vault(Registry(ledger).streams().urns)
         with closing(open_journal(home)) as journal:
             return record.build(LogReader(ledger), disclosing(journal, vault))
 
@@ -61,34 +62,35 @@ def imported_into(path: Path) -> Iterator[Evidence]:
     return imported(_existing(path))
 
 
-def points_of_all(records: Iterable[bytes], urn: str | None) -> Iterator[Point]:
-    """The disclosed readings of verified records, each once, of one subject if `urn` names it."""
+def points_of_all(records: Iterable[bytes], urns: Collection[str]) -> Iterator[Point]:
+    """The disclosed readings of verified records, each once, of these urns, if there are any."""
     seen: set[bytes] = set()
     for data in records:
         for point in points_of(data):
-            if point.leaf not in seen and urn in {None, point.subject}:
+            if point.leaf not in seen and (not urns or point.subject in urns):
                 seen.add(point.leaf)
                 yield point
 
 
-def urn_of(home: Path | None, subject: str | None) -> str | None:
-    """The urn of a subject: given as such, or by its alias in this home; None for all.
+def urns_of(home: Path | None, subject: str | None) -> tuple[str, ...]:
+    """The urns of a subject: given as such, or by its alias in this home; none for all.
 
     Raises:
         HomeError: there is no such alias.
     """
     if subject is None or subject.startswith("urn:"):
-        return subject
-    known: dict[str, str] = {}
+        return () if subject is None else (subject,)
+    streams = Streams(())
     if home is not None:
         with closing(open_database(home / "ledger.db", create=False)) as ledger:
-            known = Registry(ledger).subjects()
-    if subject not in known:
+            streams = Registry(ledger).streams()
+    urns = tuple(each.urn for each in streams.of(subject))
+    if not urns:
         raise HomeError(
-            f"{subject}: expected a subject of this home ({', '.join(known) or 'none'}) or the urn"
-            " of one"
+            f"{subject}: expected a subject of this home ({', '.join(streams.aliases()) or 'none'})"
+            " or the urn of one"
         )
-    return known[subject]
+    return urns
 
 
 def _existing(path: Path) -> Home:

@@ -8,6 +8,7 @@ subject that it is about, and the name that its owner calls it by (which nobody 
 import base64
 import binascii
 import re
+from collections.abc import Iterable
 from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
@@ -38,9 +39,10 @@ def checker() -> bytes:
     return (files("agent") / "web" / "verify.html").read_bytes()
 
 
-def page(data: bytes, subject: str, name: str) -> bytes:
-    """The page that carries the record `data`, opened at `subject`, whom its owner calls `name`."""
-    head = f'<script type="text/plain" id="record" data-subject="{quote(subject, safe=":")}"'
+def page(data: bytes, subjects: Iterable[str], name: str) -> bytes:
+    """The page that carries the record `data`, opened at whose urns these are, called `name`."""
+    urns = " ".join(quote(urn, safe=":") for urn in subjects)
+    head = f'<script type="text/plain" id="record" data-subject="{urns}"'
     carried = f'{head} data-name="{quote(name)}">'.encode() + base64.b64encode(data) + b"</script>"
     return checker().replace(_MARK, carried, 1)
 
@@ -71,7 +73,7 @@ def history(path: Path, alias: str) -> bytes:
     """The page with the history of one subject of the home at `path`.
 
     The record is of the whole log, so that the reader sees that no batch was left out; only the
-    readings of this subject are in it.
+    readings of this subject are in it, under whichever of its urns.
 
     Raises:
         HomeError: there is no home, or no such subject in it.
@@ -81,15 +83,15 @@ def history(path: Path, alias: str) -> bytes:
     if not home.exists():
         raise HomeError(f"{path}: expected the home folder of a gateway, there is no ledger.db")
     with closing(open_database(home.ledger_db, create=False)) as ledger:
-        subjects = Registry(ledger).subjects()
-        if alias not in subjects:
-            raise HomeError(f"{alias}: expected one of the subjects {', '.join(subjects)}")
-        subject = subjects[alias]
+        streams = Registry(ledger).streams()
+        urns = [each.urn for each in streams.of(alias)]
+        if not urns:
+            raise HomeError(f"{alias}: expected one of the subjects {', '.join(streams.aliases())}")
         with closing(open_journal(home)) as journal:
-            disclosed = disclosing(journal, home.vault(subjects))
+            disclosed = disclosing(journal, home.vault(streams.urns))
 
             def of_subject(entry: Entry) -> Disclosure | None:
-                return disclosed(entry) if verify(entry.statement).subject == subject else None
+                return disclosed(entry) if verify(entry.statement).subject in urns else None
 
             data = record.build(LogReader(ledger), of_subject)
-    return page(data, subject, alias)
+    return page(data, urns, alias)

@@ -120,16 +120,20 @@ class Home:
         create_secret(self._subject_path(urn))
 
     def vault(self, subjects: Mapping[str, str]) -> "Vault":
-        """What opens the readings of `subjects` (urn by alias) whose key is there; makes none.
+        """What opens the readings of `subjects` (urn by stream) whose key is there; makes none.
 
         Raises:
             LocalError: a key file is damaged, or an urn is none.
         """
         try:
-            paths = {alias: self._subject_path(urn) for alias, urn in subjects.items()}
+            paths = {name: self._subject_path(urn) for name, urn in subjects.items()}
         except (TypeError, ValueError) as error:  # text, or NULL
             raise LocalError(f"{self.ledger_db}: the urn of a subject is damaged") from error
-        return Vault({alias: read_secret(path) for alias, path in paths.items() if path.exists()})
+        return Vault({name: read_secret(path) for name, path in paths.items() if path.exists()})
+
+    def subject_key(self, urn: str) -> bytes:
+        """K_subject of that urn; raises LocalError when the file is gone or damaged."""
+        return read_secret(self._subject_path(urn))
 
     def destroy_subject_key(self, urn: str) -> None:
         """Overwrite and remove K_subject; one that is gone already is fine."""
@@ -154,12 +158,19 @@ class Vault:
     """Seals what the journal keeps, under keys derived from the subject's own."""
 
     def __init__(self, keys: dict[str, bytes]) -> None:
-        """`keys` is K_subject by the subject's alias in the journal."""
-        self._keys = keys
-        self._pack_keys = {name: hkdf_sha256(key, b"pack") for name, key in keys.items()}
+        """`keys` is K_subject by the name of its stream in the journal."""
+        self._keys: dict[str, bytes] = {}
+        self._pack_keys: dict[str, bytes] = {}
+        for name, key in keys.items():
+            self.add(name, key)
+
+    def add(self, name: str, key: bytes) -> None:
+        """Open and seal for one more stream."""
+        self._keys[name] = key
+        self._pack_keys[name] = hkdf_sha256(key, b"pack")
 
     def subject_key(self, subject: str) -> bytes:
-        """K_subject of the subject; raises LocalError when it was never made or is destroyed."""
+        """K_subject of the stream; raises LocalError when it was never made or is destroyed."""
         return self._known(self._keys, subject)
 
     def seal_pack(self, subject: str, data: bytes) -> bytes:

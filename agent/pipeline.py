@@ -213,12 +213,15 @@ class Committer:
         journal: Journal,
         limits: CommitLimits,
         seal: Callable[[str, bytes], bytes],
+        stream: Callable[[str], str] = str,
     ) -> None:
+        """`stream` tells into which of a subject's streams its readings go now."""
         self._intake = intake
         self._pipeline = pipeline
         self._journal = journal
         self._limits = limits
         self._seal = seal
+        self._stream = stream
         self._begun = 0
         self.commits = 0
         """Groups that the disk has taken."""
@@ -279,7 +282,9 @@ class Committer:
 
     def _close_group(self) -> Group:
         self._begun += 1
-        return self._pipeline.close_group()
+        group = self._pipeline.close_group()
+        group.kept = {self._stream(subject): kept for subject, kept in group.kept.items()}
+        return group
 
     def _commit(self, group: Group, boot: bytes, now_ms: int) -> None:
         packs = [self._pack(subject, boot, kept) for subject, kept in group.kept.items()]

@@ -7,6 +7,7 @@ A component that leaves the configuration stays here: its history still names it
 import sqlite3
 from dataclasses import dataclass
 
+from agent.streams import Stream, Streams
 from ledger_client.errors import LocalError
 from ledger_client.log import migrate, transaction
 
@@ -20,7 +21,12 @@ CREATE TABLE registry_boot (
     number INTEGER PRIMARY KEY, boot BLOB NOT NULL, starts INTEGER NOT NULL) STRICT
 """
 _ERASED = "CREATE TABLE registry_erased (urn TEXT PRIMARY KEY) STRICT, WITHOUT ROWID"
-_VERSIONS = (_SCHEMA.split(";"), (_ERASED,))
+_PURPOSE = """
+CREATE TABLE registry_purpose (
+    number INTEGER PRIMARY KEY, subject TEXT NOT NULL REFERENCES registry_subject,
+    purpose TEXT NOT NULL, urn TEXT NOT NULL UNIQUE, UNIQUE (subject, purpose)) STRICT
+"""
+_VERSIONS = (_SCHEMA.split(";"), (_ERASED,), (_PURPOSE,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +55,30 @@ class Registry:
         """Note the random urn:uuid of a subject, whose key is on disk already."""
         self._db.execute("INSERT INTO registry_subject VALUES (?, ?)", (alias, urn))
 
-    def subjects(self) -> dict[str, str]:
-        """Every subject that ever was here and was not erased: urn by alias."""
-        return dict(self._db.execute("SELECT alias, urn FROM registry_subject ORDER BY alias"))
+    def add_purpose(self, stream: Stream) -> None:
+        """Note the random urn:uuid of a subject for a purpose, whose key is on disk already.
+
+        Raises:
+            LocalError: there is no such subject, or it has that purpose.
+        """
+        try:
+            self._db.execute(
+                "INSERT INTO registry_purpose (subject, purpose, urn) VALUES (?, ?, ?)", stream
+            )
+        except sqlite3.IntegrityError as error:
+            raise LocalError(
+                f"{stream.subject}: expected a subject that has no urn for this purpose: {error}"
+            ) from error
+
+    def streams(self) -> Streams:
+        """Every subject that ever was here and was not erased, with its urn for each purpose."""
+        own = self._db.execute("SELECT alias, '', urn FROM registry_subject ORDER BY alias")
+        streams = Streams(Stream(*row) for row in own)
+        for row in self._db.execute(
+            "SELECT subject, purpose, urn FROM registry_purpose ORDER BY number"
+        ):
+            streams.add(Stream(*row))
+        return streams
 
     def erased(self) -> frozenset[str]:
         """The urns whose readings and keys were destroyed; the log still names them."""
@@ -62,8 +89,9 @@ class Registry:
         self._db.execute("INSERT INTO registry_erased VALUES (?) ON CONFLICT DO NOTHING", (urn,))
 
     def forget(self, alias: str) -> None:
-        """Take out a subject and its components: no alias and no address of theirs stays."""
+        """Take out a subject, its purposes and components: no alias, no address of theirs stays."""
         with transaction(self._db):
+            self._db.execute("DELETE FROM registry_purpose WHERE subject = ?", (alias,))
             self._db.execute("DELETE FROM registry_component WHERE subject = ?", (alias,))
             self._db.execute("DELETE FROM registry_subject WHERE alias = ?", (alias,))
 

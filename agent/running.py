@@ -170,7 +170,13 @@ class Running:
         self.proved += len(proved)
         self.proved_readings += sum(each.readings for each in proved)
         self.latest.extend(
-            BatchView(each.subject, each.sequence, each.readings, each.log_index, each.log_size)
+            BatchView(
+                self.stores.streams.subject(each.subject),
+                each.sequence,
+                each.readings,
+                each.log_index,
+                each.log_size,
+            )
             for each in proved
         )
 

@@ -4,7 +4,6 @@ ledger.db holds log, settlement, registry and till on one connection; journal.db
 """
 
 import sqlite3
-import uuid
 from collections.abc import Collection, Iterable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
@@ -14,7 +13,9 @@ from agent import keyring
 from agent.clock import kernel_boot_id, minute_s
 from agent.home import Home, Vault, boot_identity
 from agent.journal import Journal, JournalDamageError, JournalError, Losses
+from agent.recording import make_stream
 from agent.registry import Registered, Registry
+from agent.streams import Stream, Streams
 from agent.till import Till
 from firmware_bridge.radio import Stamp
 from ledger_client import examination, statements
@@ -52,12 +53,27 @@ class Stores:
     vault: Vault
     signer: SigningKey
     log_key: PublicKey
-    subjects: dict[str, str]
+    streams: Streams
     components: dict[str, Registered]
     boot: bytes
     starts: int
     beside: ExitStack = field(default_factory=ExitStack)
     """What was opened in this home for others, such as a demo's strangers; closed with it."""
+
+    @property
+    def subjects(self) -> dict[str, str]:
+        """The urn of each stream, by the name that the journal has for it."""
+        return self.streams.urns
+
+    def stream_for(self, subject: str, purpose: str) -> Stream:
+        """The subject's stream for a purpose, made when it is asked for the first time."""
+        known = self.streams.find(subject, purpose)
+        if known is not None:
+            return known
+        stream = make_stream(self.home, self.registry, subject, purpose)
+        self.vault.add(stream.name, self.home.subject_key(stream.urn))
+        self.streams.add(stream)
+        return stream
 
     def close(self) -> None:
         """Close the databases and let the home go."""
@@ -113,13 +129,13 @@ def _open(wanted: Wanted, home: Home, now: Stamp, opened: ExitStack) -> Stores:
     boot = boot_identity(receipt_key.public.raw, kernel_boot_id())
     _, starts = registry.boot(boot)
     components = _enrol(wanted.components, home, registry)
-    subjects = registry.subjects()
-    vault = home.vault(subjects)
+    streams = registry.streams()
+    vault = home.vault(streams.urns)
     for each in components.values():
         vault.subject_key(each.subject)
     till = Till.open(connection)
     journal = opened.enter_context(closing(Journal.open(home.journal_db, wanted.journal_bytes_max)))
-    _check_ages(journal, log, signer.public, subjects.values())
+    _check_ages(journal, log, signer.public, streams.urns.values())
     if starts > 1 or registry.boot_count(boot) > 1:
         journal.lose({each.subject: Losses(gap=1) for each in components.values()})
     return Stores(
@@ -133,7 +149,7 @@ def _open(wanted: Wanted, home: Home, now: Stamp, opened: ExitStack) -> Stores:
         vault=vault,
         signer=signer,
         log_key=receipt_key.public,
-        subjects=subjects,
+        streams=streams,
         components=components,
         boot=boot,
         starts=starts,
@@ -172,10 +188,8 @@ def _enrol(
     """Give each component its key and its subject its urn; returns them by alias, with ids."""
     enrolled: dict[str, Registered] = {}
     for each in components:
-        if each.subject not in registry.subjects():
-            urn = uuid.uuid4().urn
-            home.create_subject_key(urn)
-            registry.add_subject(each.subject, urn)
+        if not registry.streams().of(each.subject):
+            make_stream(home, registry, each.subject, "")
         short_id = home.key(f"component-{each.alias}").public.short_id
         known = Registered(
             each.alias, each.kind, each.address, each.profile, each.subject, short_id

@@ -7,7 +7,6 @@ marked last. After a crash a sealed batch is looked up by its name and not signe
 
 import hashlib
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -17,6 +16,7 @@ from agent.batching import BatchLimits, due
 from agent.clock import Quality, minute_s
 from agent.home import Vault
 from agent.journal import Batch, Journal
+from agent.streams import Streams
 from firmware_bridge.radio import Stamp
 from ledger_client import batches, merkle, receipts, statements
 from ledger_client.errors import ProofError
@@ -67,19 +67,19 @@ class Uplink:
         vault: Vault,
         signer: SigningKey,
         log_key: PublicKey,
-        subjects: Mapping[str, str],
+        streams: Streams,
         boots: Boots,
         limits: BatchLimits,
         batches_max: int,
         governing: Governing = ungoverned,
     ) -> None:
-        """`subjects` maps a subject's alias to its urn; `batches_max` batches share one head."""
+        """`streams` tells the urn of each; `batches_max` batches share one head."""
         self._journal = journal
         self._log = log
         self._vault = vault
         self._signer = signer
         self._log_key = log_key
-        self._subjects = subjects
+        self._streams = streams
         self._boots = boots
         self._limits = limits
         self._batches_max = batches_max
@@ -99,10 +99,11 @@ class Uplink:
         return proved
 
     def _seal(self, now: Now, *, drain: bool) -> None:
-        for packs in self._journal.unbatched().values():
+        for name, packs in self._journal.unbatched().items():
             rest = packs
+            kin = [each.name for each in self._streams.of(self._streams.subject(name))]
             while chosen := due(rest, self._limits, now.boot, now.stamp.boottime_ms, drain=drain):
-                self._journal.seal(chosen, os.urandom(BATCH_ID_BYTES))
+                self._journal.seal(chosen, os.urandom(BATCH_ID_BYTES), kin)
                 rest = rest[len(chosen) :]
 
     def _prove(self, sealed: list[Batch], now: Now) -> list[Proved]:
@@ -118,7 +119,7 @@ class Uplink:
             statement = statements.sign(
                 self._signer,
                 "batch",
-                self._subjects[batch.subject],
+                self._streams.urns[batch.subject],
                 payload.encode(),
                 minute_s(now.stamp.wall_ms),
             )
@@ -166,7 +167,9 @@ class Uplink:
             provenance=claim.provenance,
             losses=batches.Losses(batch.losses.dropped, batch.losses.rejected, batch.losses.gap),
             profiles=tuple(claim.profiles),
-            agreement=self._governing(self._subjects[batch.subject], minute_s(now.stamp.wall_ms)),
+            agreement=self._governing(
+                self._streams.urns[batch.subject], minute_s(now.stamp.wall_ms)
+            ),
         )
 
     def _believe(self, batch: Batch, claim: claims.Claim) -> Proved:

@@ -12,8 +12,11 @@ from agent.cli.artefacts import Json, Out, now_s
 from agent.export import write_whole
 from agent.home import Home as Folder
 from agent.home import HomeError
+from agent.recording import make_stream
+from agent.registry import Registry
 from agent.status import printable
 from ledger_client import agreements, consents, wording
+from ledger_client.agreements import Agreement, DataLicence
 from ledger_client.consents import Act, Standing
 from ledger_client.deeds import Deed
 from ledger_client.keys import SigningKey, read_key
@@ -37,12 +40,18 @@ KeyFile = Annotated[Path | None, typer.Option("--key", help="A key file instead.
 def new(
     form: Annotated[Path, typer.Argument(help="The document as JSON.")],
     out: Out,
+    home: HomeOrNone = None,
+    subject: Annotated[
+        str, typer.Option(help="Whose readings, of this home: fills in its urn for the purpose.")
+    ] = "",
 ) -> None:
     """Make an agreement of a document; nobody has signed it yet."""
     try:
         plain = json.loads(form.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise HomeError(f"{form}: expected a document as JSON: {error}") from error
+    if subject and isinstance(plain, dict):
+        plain["subject"] = _urn(home, subject, plain.get("purpose"))
     deed = Deed(agreements.from_plain(plain))
     write_whole(out, deed.encode())
     _say(wording.text(deed.agreement))
@@ -120,6 +129,20 @@ def check(
         raise typer.Exit(1)
 
 
+def _urn(home: Path | None, subject: str, purpose: object) -> str:
+    """The subject's urn for that purpose, made where there is none yet."""
+    if home is None or not isinstance(purpose, str) or not purpose:
+        raise typer.BadParameter(
+            "expected --home, and a purpose in the document", param_hint="--subject"
+        )
+    folder = Folder(home)
+    with closing(open_database(folder.ledger_db, create=False)) as connection:
+        registry = Registry(connection)
+        registry.create()
+        known = registry.streams().find(subject, purpose)
+        return (known or make_stream(folder, registry, subject, purpose)).urn
+
+
 def _key(home: Path | None, signer: str, key: Path | None) -> SigningKey:
     if (key is None) == (home is None or not signer):
         raise typer.BadParameter("expected --home and --as, or --key", param_hint="--key")
@@ -130,6 +153,8 @@ def _key(home: Path | None, signer: str, key: Path | None) -> SigningKey:
 
 def _act(file: Path, act: Act, home: Path | None, key: SigningKey) -> None:
     deed = agreed.read(file)
+    if home is not None and act is Act.SIGN:
+        _expect_purpose(Folder(home), deed.agreement)
     deed = deed.joined([consents.sign_act(key, deed.digest, act, now_s())])
     write_whole(file, deed.encode())
     if home is not None:
@@ -140,6 +165,22 @@ def _act(file: Path, act: Act, home: Path | None, key: SigningKey) -> None:
             deed = deed.joined(each.signed for each in agreed.read(copy).acts)
         write_whole(copy, deed.encode())
     _say(_told(deed, _standing(deed, home)))
+
+
+def _expect_purpose(folder: Folder, agreement: Agreement) -> None:
+    """Refuse an urn of ours that is another purpose's: what it links is linked for ever."""
+    if not isinstance(agreement, DataLicence):
+        return
+    with closing(open_database(folder.ledger_db, create=False)) as connection:
+        registry = Registry(connection)
+        registry.create()
+        for stream in registry.streams().of(agreement.subject):
+            if stream.purpose != agreement.purpose:
+                raise HomeError(
+                    f"the licence is for {agreement.purpose!r}, its urn is that of"
+                    f" {stream.purpose or 'its own record'!r}; make the agreement with --home HOME"
+                    f" --subject {stream.subject}"
+                )
 
 
 def _standing(deed: Deed, home: Path | None) -> Standing:

@@ -14,7 +14,7 @@ from agent.export import (
     import_into,
     imported_into,
     points_of_all,
-    urn_of,
+    urns_of,
     write_folder,
     write_whole,
 )
@@ -66,7 +66,7 @@ def export(  # noqa: PLR0913, PLR0917  # as many as the command line has options
         count = write_folder(raw, records)
         _tell([f"{raw}: {count} files"], as_json, {"raw": str(raw), "files": count})
     elif out is not None and form is not None:
-        _write_readings(out, form, [data for _, data in records], urn_of(home, subject), as_json)
+        _write_readings(out, form, [data for _, data in records], urns_of(home, subject), as_json)
     elif out is not None:
         _write_records(out, records, reports, as_json)
 
@@ -105,10 +105,10 @@ def _write_readings(
     out: Path,
     form: str,
     records: Sequence[bytes],
-    urn: str | None,
+    urns: Sequence[str],
     as_json: bool,  # noqa: FBT001  # the flag
 ) -> None:
-    points = list(points_of_all(records, urn))
+    points = list(points_of_all(records, urns))
     if not points:
         raise FormatError("expected readings that are disclosed, there are none of this subject")
     written = formats.render(form, points)

@@ -14,6 +14,8 @@ from agent.clock import ClockState, quality
 from agent.home import Home as Folder
 from agent.home import HomeError
 from agent.keyring import Moment
+from agent.recording import make_stream
+from agent.registry import Registry
 from agent.status import printable
 from ledger_client import enrolment, genesis, statements
 from ledger_client.certificates import Limits
@@ -85,6 +87,35 @@ def request(
     hand_over(out, enrolment.ask(key, name, SCOPE, Limits(1), now_s()), qr=qr)
     typer.echo(f"{out}: a request for {key.public.did}")
     typer.echo("The owner answers it: milepost owner grant REQUEST --key KEY --out GRANT")
+
+
+@app.command()
+def subject(
+    name: Annotated[str, typer.Argument(help="A subject of this home: its alias.")],
+    home: Home,
+    purpose: Annotated[
+        str, typer.Option(help="What its readings are for: makes an urn for that, once.")
+    ] = "",
+) -> None:
+    """The urns under which a subject is recorded, another one for each purpose.
+
+    An agreement names the urn of its purpose; a gateway that runs knows it after its next start.
+    """
+    folder = _folder(home)
+    with closing(open_database(folder.ledger_db, create=False)) as connection:
+        registry = Registry(connection)
+        registry.create()
+        found = registry.streams().of(name)
+        if not found:
+            known = ", ".join(registry.streams().aliases()) or "none"
+            raise HomeError(f"{name}: expected a subject of this home: {known}")
+        if purpose and registry.streams().find(name, purpose) is None:
+            found = (*found, make_stream(folder, registry, name, purpose))
+    for each in found:
+        if purpose in {"", each.purpose}:
+            typer.echo(
+                printable(f"{each.urn}  {each.purpose or 'its own record'}", LINE_CHARACTERS_MAX)
+            )
 
 
 @app.command()

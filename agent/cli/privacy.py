@@ -24,7 +24,9 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of l
 
 def disclose(  # noqa: PLR0913, PLR0917  # the options of a command line
     home: Home,
-    subject: Annotated[str, typer.Option("--subject", help="Whose readings: an alias.")],
+    subject: Annotated[
+        str, typer.Option("--subject", help="Whose readings: an alias, or one of its urns.")
+    ],
     out: Annotated[Path, typer.Option("--out", help="The file to write.")],
     quantity: Annotated[
         list[str] | None,
@@ -82,7 +84,7 @@ def _lines(erased: Erased) -> list[str]:
     )
     return [
         f"{erased.subject} is erased: {gone}",
-        f"the log still counts its readings under {erased.urn}, which names nobody now",
+        f"the log still counts its readings under {', '.join(erased.urns)}, which names nobody now",
         "take its components out of the configuration, or they begin a new history at the next run",
         "what was sold, exported or told to others is theirs: ask them to erase it",
         *(f"{name} is kept: it may be owed money" for name in erased.kept),

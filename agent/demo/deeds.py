@@ -19,6 +19,7 @@ from ledger_client.keys import SigningKey
 YEAR_S = 365 * 86_400
 QUANTITIES = ("cadence", "distance", "glucose", "heart_rate", "speed", "stride_length")
 PAIR_UNITS = 100
+PURPOSE = "the brand's training plans, and nothing else"
 
 
 class Prices(NamedTuple):
@@ -40,7 +41,7 @@ def signed(
 ) -> bytes:
     """The digest of the runner's licence; the first time, all four are signed and kept.
 
-    `keys` are those of runner, brand, car and charger; `subject` is the runner's urn.
+    `keys` are those of runner, brand, car and charger; `subject` is its urn for that.
     """
     known = [each for each in agreed.kept(home) if isinstance(each.agreement, DataLicence)]
     if known:
@@ -91,7 +92,7 @@ def _documents(
             "payer": "brand",
             "quantities": QUANTITIES,
             "resolution_s": 0,
-            "purpose": "the brand's training plans, and nothing else",
+            "purpose": PURPOSE,
             "price": {"per": "reading", "minor_units": prices.reading},
         },
         common("metered-service", charger=10_000, car=0)

@@ -69,7 +69,7 @@ class Market:
         self.licence = deeds.signed(
             home,
             self._book.name,
-            stores.subjects["runner"],
+            stores.stream_for("runner", deeds.PURPOSE).urn,
             {
                 "runner": self._runner,
                 "brand": self._brand,

@@ -119,6 +119,11 @@ def compose(config: Config, stores: Stores, ears: Ears, board: Board, trade: Tra
         at = clock()
         return Now(at, quality(at.wall_ms / 1000), stores.boot, steps.seen(at))
 
+    governing = agreements(stores, minute_s(clock().wall_ms))
+
+    def stream(subject: str) -> str:
+        return stores.streams.now(subject, governing, minute_s(clock().wall_ms))
+
     asking = cosigner(config, stores)
     guests = {**trade.guests, **witness_rules(config)}
     return Running(
@@ -132,6 +137,7 @@ def compose(config: Config, stores: Stores, ears: Ears, board: Board, trade: Tra
             stores.journal,
             CommitLimits(config.journal.commit_age_max_s, config.journal.commit_readings_max),
             stores.vault.seal_pack,
+            stream,
         ),
         uplink=Uplink(
             journal=stores.journal,
@@ -139,11 +145,11 @@ def compose(config: Config, stores: Stores, ears: Ears, board: Board, trade: Tra
             vault=stores.vault,
             signer=stores.signer,
             log_key=stores.log_key,
-            subjects=stores.subjects,
+            streams=stores.streams,
             boots=stores.registry,
             limits=BatchLimits(config.batch.readings_max, int(config.batch.age_max_s * 1000)),
             batches_max=config.batch.batches_per_head_max,
-            governing=agreements(stores, minute_s(clock().wall_ms)),
+            governing=governing,
         ),
         board=board,
         now=now,

@@ -171,8 +171,11 @@ class Journal:
         )
         return int(readings)
 
-    def seal(self, packs: Sequence[PackHead], batch: bytes) -> None:
+    def seal(self, packs: Sequence[PackHead], batch: bytes, kin: Sequence[str] = ()) -> None:
         """Name the batch of these packs, and give it the subject's losses, before it is signed.
+
+        With them go the losses of `kin`, other streams of the same subject: one that ends tells no
+        more of its own.
 
         Packs that were dropped to make room since they were listed are not in it; nothing is named
         when none is left.
@@ -182,10 +185,14 @@ class Journal:
             kept = [pack for pack in packs if self._name_pack(pack, batch)]
             if not kept:
                 return
-            loss = db.execute(
-                "DELETE FROM loss WHERE subject = ? RETURNING dropped, rejected, gap",
-                (first.subject,),
-            ).fetchone() or (0, 0, 0)
+            lost = [
+                row
+                for name in {first.subject, *kin}
+                for row in db.execute(
+                    "DELETE FROM loss WHERE subject = ? RETURNING dropped, rejected, gap", (name,)
+                )
+            ]
+            loss = [sum(kind) for kind in zip(*lost, strict=True)] or [0, 0, 0]
             db.execute(
                 "INSERT INTO batch (batch, subject, boot, readings, first_ms, last_ms, dropped,"
                 " rejected, gap, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'sealed')",

@@ -1,7 +1,7 @@
 """Takes a subject out of the journal: packs, batches, losses and the counters of its devices."""
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -9,8 +9,8 @@ from agent import scrub
 from agent.journal.file import JournalError, open_file
 
 
-def forget(path: Path, subject: str, addresses: Iterable[str]) -> tuple[int, int]:
-    """How many batches and how many packs of `subject` were taken out of the journal at `path`.
+def forget(path: Path, streams: Sequence[str], addresses: Iterable[str]) -> tuple[int, int]:
+    """How many batches and how many packs of `streams` were taken out of the journal at `path`.
 
     Raises:
         JournalError: the disk refuses; nothing or everything was taken out.
@@ -21,7 +21,10 @@ def forget(path: Path, subject: str, addresses: Iterable[str]) -> tuple[int, int
             scrub.forgetful(connection)
             connection.execute("BEGIN IMMEDIATE")
             batches, packs, _ = (
-                connection.execute(f"DELETE FROM {table} WHERE subject = ?", (subject,)).rowcount  # noqa: S608  # our own words only
+                sum(
+                    connection.execute(f"DELETE FROM {table} WHERE subject = ?", (name,)).rowcount  # noqa: S608  # our own words only
+                    for name in streams
+                )
                 for table in ("batch", "pack", "loss")
             )
             connection.executemany(

@@ -50,11 +50,11 @@ def test_what_is_no_page_is_given_back_and_a_page_without_a_record_is_refused() 
     with pytest.raises(EncodingError, match="carries no record"):
         history.record_in(history.checker())
     with pytest.raises(EncodingError, match="damaged base64"):
-        history.record_in(history.page(b"1", "s", "n").replace(b"MQ==<", b"MQ=<"))
+        history.record_in(history.page(b"1", ["s"], "n").replace(b"MQ==<", b"MQ=<"))
 
 
 def test_a_name_cannot_break_out_of_the_page() -> None:
-    page = history.page(b"record", "urn:uuid:1", '"><script>alert(1)</script>')
+    page = history.page(b"record", ["urn:uuid:1"], '"><script>alert(1)</script>')
 
     assert page.count(b"<script>") == history.checker().count(b"<script>")
     assert history.record_in(page) == b"record"

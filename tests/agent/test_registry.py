@@ -37,7 +37,7 @@ def test_making_the_tables_again_keeps_what_is_in_them(
 
     Registry(connection).create()
 
-    assert registry.subjects() == {"runner": URN}
+    assert registry.streams().urns == {"runner": URN}
     assert registry.components() == [STRAP]
 
 

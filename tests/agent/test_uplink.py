@@ -133,9 +133,9 @@ class FusedJournal(Journal):
 
     fuse: Fuse
 
-    def seal(self, packs: Sequence[object], batch: bytes) -> None:
+    def seal(self, packs: Sequence[object], batch: bytes, kin: Sequence[str] = ()) -> None:
         self.fuse.burn()
-        super().seal(packs, batch)  # type: ignore[arg-type]  # passed on as it came
+        super().seal(packs, batch, kin)  # type: ignore[arg-type]  # passed on as it came
         self.fuse.burn()
 
     def mark(self, receipted: Iterable[tuple[bytes, int, bytes]]) -> None:

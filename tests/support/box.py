@@ -78,7 +78,7 @@ class Box:
             vault=stores.vault,
             signer=stores.signer,
             log_key=stores.log_key,
-            subjects=stores.subjects,
+            streams=stores.streams,
             boots=stores.registry,
             limits=self.limits,
             batches_max=self.batches_max,
@@ -90,7 +90,12 @@ class Box:
         return Now(self.stamp, Quality(ClockState.NTP, 20), stores.boot, self.steps)
 
     def hear(
-        self, stores: Stores, count: int = 3, subject: str = "runner", **losses: int
+        self,
+        stores: Stores,
+        count: int = 3,
+        subject: str = "runner",
+        purpose: str = "",
+        **losses: int,
     ) -> list[Kept]:
         """Commit one pack of `count` readings, a second after the last."""
         self.second += 1
@@ -110,10 +115,11 @@ class Box:
             for number in range(count)
         ]
         self.put_readings += count
-        body = stores.vault.seal_pack(subject, pack(kept))
+        stream = stores.stream_for(subject, purpose).name
+        body = stores.vault.seal_pack(stream, pack(kept))
         now_ms = self.stamp.boottime_ms
         stores.journal.put(
-            [Pack(subject, stores.boot, count, now_ms, now_ms, body)],
+            [Pack(stream, stores.boot, count, now_ms, now_ms, body)],
             {},
             {subject: Losses(**losses)} if losses else {},
             now_ms,

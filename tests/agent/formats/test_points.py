@@ -21,7 +21,7 @@ def test_every_disclosed_reading_is_a_point_in_the_order_of_the_log(box: Box) ->
     for subject in ("runner", "car"):
         box.hear(stores, 3, subject)
     box.prove(stores)
-    urns = stores.registry.subjects()
+    urns = stores.registry.streams().urns
     box.close()
 
     points = list(points_of(export_home(box.path)))

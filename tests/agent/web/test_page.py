@@ -271,7 +271,7 @@ def test_a_history_page_checks_itself_and_can_be_dropped_on_another(
 ) -> None:
     data = makers.seal(vouched(*batches(1, 2, 3))).pack()
     file = tmp_path / "car.html"
-    file.write_bytes(history.page(data, makers.CAR, 'my "car" <3'))
+    file.write_bytes(history.page(data, [makers.CAR], 'my "car" <3'))
 
     itself = open_page(file)
     itself.wait_for_selector("[data-verdict]:not(.busy)")
