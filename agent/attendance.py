@@ -53,17 +53,12 @@ def state_of(link: LinkView | None, silence_max_ms: int, now_ms: int, before: st
 class Roll:
     """What there is to say now. Holds since when each alert lasts; time is an argument."""
 
-    def __init__(
-        self, gateway: str, members: Iterable[Member], scanner_silence_max_ms: int
-    ) -> None:
+    def __init__(self, gateway: str, members: Iterable[Member]) -> None:
         self._gateway = gateway
         self._members = tuple(members)
         self._states = {member.address: WAITING for member in self._members}
         self._silent_since: dict[str, int] = {}
-        self._scanner_max_ms = scanner_silence_max_ms
-        self._health = Health(0, 0)
-        self._deaf_since_ms = 0
-        self._deaf_at_ms: int | None = None
+        self._deaf_since_ms: int | None = None
 
     def call(
         self, links: Sequence[LinkView], health: Health, board: Board, now: Stamp
@@ -79,7 +74,7 @@ class Roll:
             battery = board.number(member.presence.alias, "battery_level")
             messages.append(member.presence.said(state, battery or None))
             messages.append(self._silence(member, link, state, now))
-        messages.append(self._scanner(links, health, now))
+        messages.append(self._scanner(health, now))
         return messages
 
     def farewell(self) -> list[Message]:
@@ -104,23 +99,17 @@ class Roll:
             mend="is it near, switched on and charged? `milepost scan` shows what is on the air",
         )
 
-    def _scanner(self, links: Sequence[LinkView], health: Health, now: Stamp) -> Message:
+    def _scanner(self, health: Health, now: Stamp) -> Message:
         topic = topics.alert(self._gateway, "scanner")
-        if health != self._health:
-            if self._deaf_at_ms is None:
-                self._deaf_since_ms = now.wall_ms
-            self._health, self._deaf_at_ms = health, now.boottime_ms
-        if self._deaf_at_ms is None:
+        if not health.deaf:
+            self._deaf_since_ms = None
             return topic, b""
-        last_ms = self._deaf_at_ms
-        heard = any(link.heard_ms is not None and link.heard_ms > last_ms for link in links)
-        if heard or now.boottime_ms - last_ms > 2 * self._scanner_max_ms:
-            self._deaf_at_ms = None
-            return topic, b""
+        if self._deaf_since_ms is None:
+            self._deaf_since_ms = now.wall_ms
         return topic, _json(
             code="scanner",
             since=self._deaf_since_ms // 1000,
-            why="nothing at all was heard on the air, so the scanner was started anew",
+            why=f"the radio {health.words}",
             scanner_rebuilds=health.scanner_rebuilds,
             adapter_resets=health.adapter_resets,
             mend="milepost doctor",

@@ -36,7 +36,7 @@ def snapshot(
         gateway=running.stores.signer.public.short_id,
         started_ms=started_ms,
         now_ms=now.stamp.boottime_ms,
-        radio=running.radio.kind,
+        radio="; it ".join(filter(None, (running.radio.kind, running.radio.health.words))),
         broker_connected=running.broker is not None and running.broker.connected.is_set(),
         clock=now.clock.state.name.lower(),
         readings=running.pipeline.readings,

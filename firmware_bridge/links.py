@@ -143,6 +143,9 @@ class Link:
         return now_ms + self.policy.silence_max_ms if state in WATCHED else None
 
 
+RESETS_IN_VAIN_MAX = 3
+
+
 class Remedy(StrEnum):
     """What the watchdog asks for."""
 
@@ -155,21 +158,34 @@ class Remedy(StrEnum):
 class Watchdog:
     """Watches a scanner that may silently stop: rebuild it, and if that did not help, the adapter.
 
-    A reset cuts every link, so it is not asked for while one of them is still heard.
+    A reset cuts every link, so it is not asked for while one of them is still heard. Nothing may be
+    on the air at all: after each reset that changed nothing the next remedy takes twice as long to
+    come, and after `RESETS_IN_VAIN_MAX` of them only the scanner is rebuilt.
     """
 
     silence_max_ms: int
     heard_ms: int
     mended: Remedy = Remedy.NONE
+    resets: int = 0  # since anything was heard
 
     def heard(self, now_ms: int) -> "Watchdog":
         """An advert came, from whomever."""
         return Watchdog(self.silence_max_ms, now_ms)
 
+    @property
+    def deaf(self) -> bool:
+        """Nothing was heard since the last remedy."""
+        return self.mended is not Remedy.NONE
+
+    @property
+    def gave_up(self) -> bool:
+        """The adapter is not reset any more: it changed nothing."""
+        return self.resets >= RESETS_IN_VAIN_MAX
+
     def verdict(self, now_ms: int, *, links_alive: bool) -> tuple["Watchdog", Remedy]:
         """What to do now. The time to the next remedy starts anew with each."""
-        if now_ms - self.heard_ms < self.silence_max_ms:
+        if now_ms - self.heard_ms < self.silence_max_ms << self.resets:
             return self, Remedy.NONE
-        reset = self.mended is Remedy.REBUILD and not links_alive
+        reset = self.mended is Remedy.REBUILD and not links_alive and not self.gave_up
         remedy = Remedy.RESET if reset else Remedy.REBUILD
-        return Watchdog(self.silence_max_ms, now_ms, remedy), remedy
+        return Watchdog(self.silence_max_ms, now_ms, remedy, self.resets + reset), remedy

@@ -180,8 +180,7 @@ def _attendance(config: Config, stores: Stores, ears: Ears, board: Board) -> Att
         )
         for each in ears.components
     ]
-    silence_max_ms = int(config.radio.scanner_silence_max_s * 1000)
-    return Attendance(Roll(gateway.id, members, silence_max_ms), ears.radio, board, clock)
+    return Attendance(Roll(gateway.id, members), ears.radio, board, clock)
 
 
 def _publisher(config: Config, stores: Stores, broker: Broker) -> Publisher:

@@ -52,10 +52,27 @@ class LinkView(NamedTuple):
 
 
 class Health(NamedTuple):
-    """What the scanner's watchdog had to do since the start."""
+    """What the scanner's watchdog had to do since the start, and whether it helped.
+
+    `deaf`: nothing was heard since the last remedy. `gave_up`: the adapter is not reset any more,
+    because it changed nothing; perhaps nothing is on the air.
+    """
 
     scanner_rebuilds: int
     adapter_resets: int
+    deaf: bool = False
+    gave_up: bool = False
+
+    @property
+    def words(self) -> str:
+        """What is wrong, for people; empty while something is heard."""
+        if not self.deaf:
+            return ""
+        return (
+            f"hears nothing at all: the scanner was started anew {self.scanner_rebuilds} times,"
+            f" the adapter reset {self.adapter_resets} times"
+            + (", which changed nothing and is not tried again" if self.gave_up else "")
+        )
 
 
 class Radio(Protocol):

@@ -116,7 +116,7 @@ class Listener:
         }
         self._slots = asyncio.Semaphore(limits.connections_max)
         self._watchdog = Watchdog(int(limits.scanner_silence_max_s * 1_000), now_ms)
-        self._health = Health(0, 0)
+        self._rebuilds = self._resets = 0
         self._deaf = asyncio.Event()
         self._scans: list[dict[str, Advert]] = []
         self._sink: Sink = _nowhere
@@ -129,7 +129,8 @@ class Listener:
     @property
     def health(self) -> Health:
         """What the watchdog had to do so far."""
-        return self._health
+        dog = self._watchdog
+        return Health(self._rebuilds, self._resets, dog.deaf, dog.gave_up)
 
     def links(self) -> tuple[LinkView, ...]:
         """The state of every device's link, in the order given."""
@@ -261,8 +262,8 @@ class Listener:
         if remedy is Remedy.NONE:
             return
         LOG.warning("heard nothing on the air, so: %s", remedy)
-        resets = self._health.adapter_resets + (remedy is Remedy.RESET)
-        self._health = Health(self._health.scanner_rebuilds + 1, resets)
+        self._rebuilds += 1
+        self._resets += remedy is Remedy.RESET
         self._deaf.set()
 
     # the links

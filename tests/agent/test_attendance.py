@@ -30,7 +30,7 @@ def member() -> Member:
 
 
 def roll() -> Roll:
-    return Roll(GATEWAY, [member()], scanner_silence_max_ms=90_000)
+    return Roll(GATEWAY, [member()])
 
 
 def link(
@@ -103,31 +103,28 @@ def test_silence_is_an_alert_from_when_it_was_last_heard_until_it_is_heard_again
     assert later[f"{ID}/status"]["state"] == "silent"  # type: ignore[index]
 
 
-def test_a_scanner_that_was_mended_is_an_alert_until_something_is_heard() -> None:
+def test_a_radio_that_hears_nothing_is_an_alert_until_something_is_heard() -> None:
     now = roll()
     topic = f"{GATEWAY}/alert/scanner"
     quiet = [link(State.MISSING, heard_s=1)]
 
     fine = said(now, quiet, 90)[topic]
-    first = said(now, quiet, 91, Health(1, 0))[topic]
-    worse = said(now, quiet, 181, Health(2, 1))[topic]
-    heard = said(now, [link(State.BROADCASTING, heard_s=200)], 201, Health(2, 1))[topic]
-    after = said(now, quiet, 202, Health(2, 1))[topic]
+    first = said(now, quiet, 91, Health(1, 0, deaf=True))[topic]
+    worse = said(now, quiet, 181, Health(2, 1, deaf=True))[topic]
+    worst = said(now, quiet, 9_000, Health(6, 3, deaf=True, gave_up=True))[topic]
+    after = said(now, quiet, 9_001, Health(6, 3))[topic]
+    again = said(now, quiet, 9_100, Health(7, 3, deaf=True))[topic]
 
-    assert (fine, heard, after) == (None, None, None)
+    assert (fine, after) == (None, None)
     assert first is not None
     assert worse is not None
-    assert first["since"] == worse["since"] == WALL_MS // 1000 + 91
+    assert worst is not None
+    assert again is not None
+    assert first["since"] == worse["since"] == worst["since"] == WALL_MS // 1000 + 91
+    assert again["since"] == WALL_MS // 1000 + 9_100
     assert (worse["scanner_rebuilds"], worse["adapter_resets"]) == (2, 1)
-
-
-def test_the_scanner_alert_ends_when_the_watchdog_has_nothing_more_to_mend() -> None:
-    now = roll()
-
-    said(now, [], 91, Health(1, 0))
-    after = said(now, [], 91 + 181, Health(1, 0))
-
-    assert after[f"{GATEWAY}/alert/scanner"] is None
+    assert "not tried again" not in str(worse["why"])
+    assert "not tried again" in str(worst["why"])
 
 
 @dataclass

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firmware_bridge.links import (
+    RESETS_IN_VAIN_MAX,
     TRANSITIONS,
     Event,
     Link,
@@ -122,20 +123,35 @@ def test_whatever_happens_every_state_can_be_left(events: list[tuple[Event, int]
     assert (link.due_ms is not None) == ((link.state, Event.DUE) in TRANSITIONS)
 
 
-def test_the_watchdog_rebuilds_then_resets_then_starts_over() -> None:
+def test_the_watchdog_takes_ever_longer_and_gives_up_resets_that_change_nothing() -> None:
     dog = Watchdog(90_000, 0)
     remedies = []
-    for now_ms in range(0, 400_000, 1_000):
-        dog, remedy = dog.verdict(now_ms, links_alive=False)
+    for now_s in range(7_200):
+        dog, remedy = dog.verdict(now_s * 1_000, links_alive=False)
         if remedy is not Remedy.NONE:
-            remedies.append((now_ms, remedy))
+            remedies.append((now_s, remedy))
 
-    assert remedies == [
-        (90_000, Remedy.REBUILD),
-        (180_000, Remedy.RESET),
-        (270_000, Remedy.REBUILD),
-        (360_000, Remedy.RESET),
+    assert [at_s for at_s, remedy in remedies if remedy is Remedy.RESET] == [180, 540, 1_260]
+    assert [at_s for at_s, remedy in remedies if remedy is Remedy.REBUILD][:5] == [
+        90,
+        360,
+        900,
+        1_980,
+        2_700,
     ]
+    assert dog.deaf
+    assert dog.gave_up
+
+
+def test_the_watchdog_starts_over_when_anything_is_heard() -> None:
+    dog = Watchdog(90_000, 0, Remedy.REBUILD, RESETS_IN_VAIN_MAX).heard(1_000)
+
+    assert not dog.deaf
+    assert not dog.gave_up
+    assert dog.verdict(91_000, links_alive=False) == (
+        Watchdog(90_000, 91_000, Remedy.REBUILD),
+        Remedy.REBUILD,
+    )
 
 
 def test_the_watchdog_never_cuts_links_that_are_heard() -> None:
