@@ -20,6 +20,9 @@ LIVE, INFORMATION = 0x01, 0x09
 TROUBLE_CODES = (0x03, 0x07, 0x0A)
 
 UART_SERVICE, UART_NOTIFY, UART_WRITE = "fff0", "fff1", "fff2"
+# Other services by which an adapter can be recognised. Those of general UART modules (FFE0, Nordic,
+# Microchip) are understood too, once the configuration says that the device is an adapter.
+OTHER_SERVICES = ("18f0", "e7810a71-73ae-499d-8c15-faa9aef0c3f2")
 
 # Reset, then: no echo, no line feeds, no spaces, headers (so that several control units can be told
 # apart), protocol found by the adapter.
@@ -206,4 +209,4 @@ def _error(reason: str, data: bytes) -> DecodeError:
     return DecodeError(NAME, reason, data)
 
 
-PROFILE = Profile(NAME, services=(UART_SERVICE,), answer=answer)
+PROFILE = Profile(NAME, services=(UART_SERVICE, *OTHER_SERVICES), answer=answer)

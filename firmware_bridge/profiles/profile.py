@@ -27,8 +27,8 @@ class Profile:
     Attributes:
         name: lower case with hyphens; appears in readings and in signed statements.
         version: rises when the same bytes would give other readings.
-        services: GATT services, 4 lower-case hex digits, by which a device is recognised; may be
-            empty (adverts only).
+        services: GATT services, 4 lower-case hex digits or a whole uuid, by which a device is
+            recognised; may be empty (adverts only).
         characteristics: 4 lower-case hex digits -> decoder. Subscribe to those that notify or
             indicate.
         reads: characteristics to read once after connecting; each has a decoder as well.

@@ -102,7 +102,9 @@ def _uart(client: BleakClient) -> tuple[BleakGATTCharacteristic, BleakGATTCharac
         requests = [
             each for each in found if {"write", "write-without-response"} & set(each.properties)
         ]
-        requests.sort(key=lambda each: each in answers)  # some modules use one for both
+        both = [each for each in answers if each in requests]  # some modules use one for both
+        answers.sort(key=lambda each: each in both)
+        requests.sort(key=lambda each: each in both)
         if answers and requests:
             return answers[0], requests[0]
     raise LinkLostError("it has no UART service that is known")
