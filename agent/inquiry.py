@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 BODY_CHARACTERS_MAX = 65_536
+COMMANDS = frozenset({"add-checkpoint", "checkpoint"})
 
 Text = Annotated[str, Meta(max_length=BODY_CHARACTERS_MAX)]
 Id = Annotated[str, Meta(max_length=32)]

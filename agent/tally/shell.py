@@ -13,7 +13,7 @@ from ledger_client import messages
 from ledger_client.channels import Voucher
 from ledger_client.errors import RemoteError
 from ledger_client.keys import PublicKey
-from ledger_client.settlement import Settlement
+from ledger_client.settlement import AwayError, Settlement
 
 Blame = Callable[[str, RemoteError], None]
 """Told who sent what breaks a rule; the message itself was dropped."""
@@ -103,7 +103,9 @@ class Shell:
         raise NotImplementedError
 
     async def _look(self, channel: bytes) -> None:
-        view = await self._settlement.status(channel)
+        view = None
+        with suppress(AwayError):  # asked again when it is time to watch
+            view = await self._settlement.status(channel)
         if view is not None:
             self._mail.put(
                 effect for effect in self._desk.observe(view) if isinstance(effect, Send)
@@ -148,7 +150,8 @@ class Shell:
         while True:
             for held in self._desk.channels():
                 await self._look(held.terms.channel)
-            await self._watched()
+            with suppress(AwayError):
+                await self._watched()
             await asyncio.sleep(self._limits.watch_s)
 
     async def _watched(self) -> None:

@@ -17,6 +17,10 @@ class RefusedError(RemoteError):
     """The ledger says no: not covered, not allowed to this party, or not at this time."""
 
 
+class AwayError(RemoteError):
+    """The ledger does not answer for now; what was asked may have been done all the same."""
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """A channel as its ledger has it; `closes_at_s` is the Unix second from which it may finish."""

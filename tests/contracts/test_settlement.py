@@ -1,10 +1,16 @@
 """What every settlement engine keeps: one suite, each engine a row of ENGINES."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
 
 import pytest
-from market import BUYER, SELLER, STRANGER, memory, open_book, terms
+from brokers import MemoryBroker
+from market import BUYER, OPERATOR, SELLER, STRANGER, memory, open_book, terms
 
+from agent.orders import Counter
+from agent.orders import Limits as Generous
+from agent.remote import Ledger, RemoteSettlement
+from agent.remote import Limits as Patient
 from ledger_client.channels import State, Terms, Voucher, sign_voucher
 from ledger_client.errors import RemoteError
 from ledger_client.keys import SigningKey
@@ -25,18 +31,53 @@ class Site:
     def party(self, key: SigningKey) -> Settlement:
         return EmbeddedSettlement(self.book, key)
 
+    async def end(self) -> None:
+        """Nothing runs."""
 
-ENGINES: dict[str, Callable[[], Site]] = {"embedded": Site}
+
+class DistantSite(Site):
+    """The same book behind commands over a broker that loses every third message."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._broker = MemoryBroker(lose=3)
+        me = OPERATOR.public.short_id
+        self._ledger = Ledger(me, self.book.name, self.book.demo)
+        self._run(Counter(self.book, me, Generous(1_000, 1_000)).run(self._broker))
+
+    def _run(self, work: Coroutine[None, None, None]) -> None:
+        self._tasks = [*getattr(self, "_tasks", ()), asyncio.get_running_loop().create_task(work)]
+
+    def party(self, key: SigningKey) -> Settlement:
+        settlement = RemoteSettlement(key, self._ledger, Patient(retry_first_s=0.01))
+        self._run(settlement.run(self._broker))
+        return settlement
+
+    async def end(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.wait(self._tasks)
+
+
+ENGINES: dict[str, Callable[[], Site]] = {"embedded": Site, "over MQTT": DistantSite}
 
 
 @pytest.fixture(params=ENGINES)
-def site(request: pytest.FixtureRequest) -> Site:
+async def site(request: pytest.FixtureRequest) -> AsyncIterator[Site]:
     engine: str = request.param
-    return ENGINES[engine]()
+    opened = ENGINES[engine]()
+    yield opened
+    await opened.end()
 
 
 def claim(on: Terms, total: int, key: SigningKey = BUYER) -> Claim:
     return Claim(on, sign_voucher(key, on.channel, total))
+
+
+async def test_a_party_knows_which_ledger_it_is_on(site: Site) -> None:
+    ledger = site.party(BUYER)
+
+    assert (ledger.ledger, ledger.demo) == (site.book.name, True)
 
 
 async def money(site: Site) -> tuple[int, int]:

@@ -1,0 +1,356 @@
+"""A ledger's counter: what it answers to the honest, the hasty and the hostile."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+
+import pytest
+from brokers import MemoryBroker
+from hypothesis import given
+from hypothesis import strategies as st
+from market import BUYER, LEDGER, OPERATOR, SELLER, STRANGER, memory, open_book, terms
+
+from agent import commands, topics
+from agent.broker import Message
+from agent.broker.embedded import EmbeddedBroker, User
+from agent.broker.endpoint import Endpoint
+from agent.broker.mqtt import MqttBroker
+from agent.commands import About, Answer, Balance, Channel, Claims, Promise, Status
+from agent.orders import Counter, Limits
+from agent.remote import Ledger, RemoteSettlement
+from agent.remote import Limits as Patience
+from ledger_client.channels import State, sign_voucher
+from ledger_client.errors import EncodingError, RemoteError
+from ledger_client.keys import SigningKey
+from ledger_client.settlement import AwayError, Claim, RefusedError
+from ledger_client.settlement.embedded import Book
+from ledger_client.settlement.movements import Order, sign_order
+
+ME, BRAND = OPERATOR.public.short_id, BUYER.public.short_id
+
+
+def book() -> Book:
+    opened = open_book(memory())
+    opened.issue(BUYER.public, 1_000)
+    return opened
+
+
+def said(payload: bytes, speaker: str = BRAND, *, retained: bool = False) -> Message:
+    return Message(topics.command(ME, speaker), payload, retained)
+
+
+def order(
+    verb: str = "open", total: int = 300, *, by: SigningKey = BUYER, name: str = "1"
+) -> bytes:
+    what = terms() if verb == "open" else None
+    signed = sign_order(by, Order(verb, LEDGER, terms().channel, total, what))
+    return commands.encode(commands.Order(name, BUYER.public.did, signed))
+
+
+def test_an_order_is_done_once_however_often_it_comes_and_its_id_comes_back() -> None:
+    ledger = book()
+    counter = Counter(ledger, ME)
+
+    answers = [counter.answer(said(order(name=name)), 0) for name in ("a", "a", "b")]
+
+    assert [answer and (answer.id, answer.status) for answer in answers] == [
+        ("a", 200),
+        ("a", 200),
+        ("b", 200),
+    ]
+    assert answers[0] == answers[1]
+    assert ledger.balance(BUYER.public.thumbprint) == 700
+
+
+def test_who_speaks_decides_nothing_only_who_signed() -> None:
+    ledger = book()
+    counter = Counter(ledger, ME)
+
+    forged = counter.answer(said(order(by=STRANGER)), 0)
+    carried = counter.answer(said(order(), speaker=STRANGER.public.short_id), 0)
+
+    assert forged is not None
+    assert carried is not None
+    assert (forged.status, carried.status) == (403, 200)
+    assert "sign" in forged.error
+    assert forged.channel is None
+
+
+def test_a_retained_command_or_a_cleared_one_is_dropped() -> None:
+    ledger = book()
+    counter = Counter(ledger, ME)
+
+    answers = [counter.answer(said(order(), retained=True), 0), counter.answer(said(b""), 0)]
+
+    assert answers == [None, None]
+    assert counter.dropped == 2
+    assert ledger.balance(BUYER.public.thumbprint) == 1_000
+
+
+def test_a_command_for_a_witness_is_left_to_the_witness() -> None:
+    counter = Counter(book(), ME)
+
+    assert counter.answer(said(b'{"command": "checkpoint", "id": "1", "body": "x"}'), 0) is None
+
+
+@pytest.mark.parametrize(
+    ("payload", "name", "complaint"),
+    [
+        (b"\xff\x00", "", "malformed"),
+        (b"[1]", "", "Expected"),
+        (b'{"command": "pay", "id": "7"}', "7", "Invalid value"),
+        (b'{"command": "status", "id": "7", "channel": "AAAA"}', "7", "length"),
+        (b'{"command": "status", "id": "7"}', "7", "channel"),
+        (b'{"command": "ledger", "id": "7", "extra": 1}', "7", "extra"),
+        (b'{"command": "claim", "id": "7", "claims": []}', "7", "length"),
+        (b'{"command": "ledger", "id": "' + b"x" * 65 + b'"}', "", "length"),
+        (b"{" + b" " * commands.BYTES_MAX + b"}", "", "at most"),
+    ],
+)
+def test_what_is_no_command_is_told_why(payload: bytes, name: str, complaint: str) -> None:
+    answer = Counter(book(), ME).answer(said(payload), 0)
+
+    assert answer is not None
+    assert (answer.status, answer.id) == (400, name)
+    assert complaint in answer.error
+
+
+@given(
+    st.binary(max_size=300)
+    | st.recursive(
+        st.none() | st.integers() | st.text(max_size=9),
+        lambda inner: (
+            st.dictionaries(
+                st.sampled_from(["command", "id", "order", "party", "claims", "channel", "holder"]),
+                inner,
+            )
+            | st.lists(inner, max_size=3)
+        ),
+    ).map(lambda value: json.dumps(value).encode())
+)
+def test_nothing_that_anybody_sends_stops_the_counter(payload: bytes) -> None:
+    answer = Counter(book(), ME).answer(said(payload), 0)
+
+    assert answer is None or answer.status in {200, 400, 403, 404}
+    assert answer is None or len(commands.encode(answer)) < 4_096
+
+
+def test_a_refused_order_says_why_and_changes_nothing() -> None:
+    ledger = book()
+    counter = Counter(ledger, ME)
+
+    answer = counter.answer(said(order(total=1_001)), 0)
+    other = counter.answer(
+        said(commands.encode(commands.Order("2", "did:key:zoo", b"no order"))), 0
+    )
+
+    assert answer == Answer("order", "1", 403, "1001 minor units are not covered")
+    assert other is not None
+    assert other.status == 403
+
+
+def test_questions_are_answered_and_what_is_not_there_is_said_so() -> None:
+    counter = Counter(book(), ME)
+    counter.answer(said(order()), 0)
+
+    def ask(command: commands.Asked) -> Answer:
+        answer = counter.answer(said(commands.encode(command)), 0)
+        assert answer is not None
+        return answer
+
+    status = ask(Status("1", terms().channel))
+    balance = ask(Balance("2", BUYER.public.did))
+    about = ask(About("3"))
+    absent = ask(Status("4", bytes(32)))
+
+    assert status.channel == Channel(terms().encoded, State.OPEN, 300, 0, None)
+    assert balance.balance == 700
+    assert about.ledger == commands.Ledger(LEDGER, "EUR/6", demo=True)
+    assert (absent.status, absent.channel) == (404, None)
+
+
+def test_good_claims_are_paid_whoever_brings_them_and_bad_ones_say_why() -> None:
+    ledger = book()
+    counter = Counter(ledger, ME)
+    counter.answer(said(order()), 0)
+    claims = [Claim(terms(), sign_voucher(key, terms().channel, 120)) for key in (STRANGER, BUYER)]
+    forged, good = map(commands.promise_of, claims)
+    promises = forged, Promise(b"no terms", 1, b""), good
+
+    answer = counter.answer(
+        said(commands.encode(Claims("1", promises)), speaker=STRANGER.public.short_id), 0
+    )
+
+    assert answer is not None
+    assert [(each.claimed, each.refusal is None) for each in answer.claims or ()] == [
+        (0, False),
+        (0, False),
+        (120, True),
+    ]
+    assert ledger.balance(SELLER.public.thumbprint) == 120
+
+
+def test_one_who_floods_is_told_once_a_second_and_does_not_stop_another() -> None:
+    ledger = book()
+    counter = Counter(ledger, ME, Limits(all_per_s_max=1_000, each_per_s_max=5, speakers_max=2))
+
+    flood = [counter.answer(said(order(), speaker="mallory"), 1) for _ in range(50)]
+    honest = counter.answer(said(order()), 1)
+    later = counter.answer(said(order(), speaker="mallory"), 3)
+
+    statuses = [answer.status for answer in flood if answer is not None]
+    assert statuses == [200] * 5 + [429]
+    assert honest is not None
+    assert later is not None
+    assert (honest.status, later.status) == (200, 200)
+    assert counter.dropped == 44
+
+
+def test_many_names_cannot_fill_the_memory_nor_get_round_the_limit_for_all() -> None:
+    counter = Counter(book(), ME, Limits(all_per_s_max=10, each_per_s_max=5, speakers_max=4))
+
+    answers = [counter.answer(said(order(), speaker=f"name-{n}"), 1) for n in range(100)]
+
+    assert sum(answer is not None and answer.status == 200 for answer in answers) == 10
+    assert len(counter._each) == 4
+
+
+@asynccontextmanager
+async def distant(
+    broker: MemoryBroker, patience: Patience
+) -> AsyncIterator[tuple[RemoteSettlement, asyncio.Task[None]]]:
+    settlement = RemoteSettlement(BUYER, Ledger(ME, LEDGER, demo=True), patience)
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(settlement.run(broker))
+        yield settlement, task
+        task.cancel()
+
+
+async def test_a_ledger_that_does_not_answer_is_said_to_be_away() -> None:
+    broker = MemoryBroker()
+
+    async with distant(broker, Patience(0.01, 0.1)) as (settlement, _):
+        with pytest.raises(AwayError, match="did not answer in 0 s"):
+            await settlement.status(terms().channel)
+
+    assert broker.published > 2, "it asked again"
+
+
+async def test_without_anybody_who_listens_nothing_is_asked_any_more() -> None:
+    async with distant(MemoryBroker(), Patience(0.05, 5)) as (settlement, task):
+        async with asyncio.TaskGroup() as tasks:
+            asked = tasks.create_task(_raises(settlement, AwayError))
+            await asyncio.sleep(0.02)
+            task.cancel()
+        assert "any more" in asked.result()
+
+
+async def test_too_many_open_questions_are_refused_here() -> None:
+    async with distant(MemoryBroker(), Patience(1, 0.1, waiting_max=1)) as (settlement, _):
+        async with asyncio.TaskGroup() as tasks:
+            first = tasks.create_task(_raises(settlement, AwayError))
+            await asyncio.sleep(0)
+            second = tasks.create_task(_raises(settlement, AwayError))
+        assert ("did not answer" in first.result(), "questions wait" in second.result()) == (
+            True,
+            True,
+        )
+
+
+async def _raises(settlement: RemoteSettlement, kind: type[RemoteError]) -> str:
+    with pytest.raises(kind) as caught:
+        await settlement.status(terms().channel)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (Answer("status", "", 200), EncodingError),
+        (Answer("status", "", 403, "no\x1b[2J"), RefusedError),
+        (Answer("status", "", 403), RefusedError),
+        (
+            Answer("status", "", 200, channel=Channel(terms(9).encoded, State.OPEN, 1, 0, None)),
+            EncodingError,
+        ),
+    ],
+)
+async def test_a_ledger_that_answers_nonsense_is_not_believed(
+    answer: Answer, kind: type[RemoteError]
+) -> None:
+    broker = MemoryBroker()
+
+    async def lie() -> None:
+        async with broker.subscribe(topics.said_to(ME, "cmd")) as messages:
+            async for message in messages:
+                _, name = commands.named(message.payload)
+                topic = topics.result(BRAND, ME)
+                await broker.publish(topic, b"no answer")
+                await broker.publish(topic, commands.encode(Answer("status", "other", 200)))
+                said = Answer("status", name, answer.status, answer.error, answer.channel)
+                await broker.publish(topic, commands.encode(said))
+
+    async with asyncio.TaskGroup() as tasks:
+        liar = tasks.create_task(lie())
+        async with distant(broker, Patience()) as (settlement, _):
+            assert "\x1b" not in await _raises(settlement, kind)
+        liar.cancel()
+
+
+async def test_a_ledger_that_answers_about_other_claims_is_not_believed() -> None:
+    broker = MemoryBroker()
+
+    async def lie() -> None:
+        async with broker.subscribe(topics.said_to(ME, "cmd")) as messages:
+            async for message in messages:
+                _, name = commands.named(message.payload)
+                answer = Answer("claim", name, 200, claims=())
+                await broker.publish(topics.result(BRAND, ME), commands.encode(answer))
+
+    async with asyncio.TaskGroup() as tasks:
+        liar = tasks.create_task(lie())
+        async with distant(broker, Patience()) as (settlement, _):
+            with pytest.raises(EncodingError, match="other claims"):
+                await settlement.claim([Claim(terms(), sign_voucher(BUYER, terms().channel, 1))])
+        liar.cancel()
+
+
+async def test_a_buyer_elsewhere_opens_and_a_watchtower_claims_over_a_real_broker(
+    tmp_path: Path,
+) -> None:
+    ledger = book()
+    keys = {key.public.short_id: key for key in (OPERATOR, BUYER, STRANGER)}
+    users = [User(name, f"secret-{name}", topics.component_rules(name)) for name in keys]
+    server = EmbeddedBroker(tmp_path / "broker", users, random=Random(1))
+
+    async with asyncio.timeout(40), asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(server.run())]
+        await server.ready.wait()
+        brokers = {
+            name: MqttBroker(Endpoint(server.url, name, name, f"secret-{name}"), random=Random(2))
+            for name in keys
+        }
+        where = Ledger(ME, LEDGER, demo=True)
+        buyer, tower = (RemoteSettlement(key, where) for key in (BUYER, STRANGER))
+        running += [tasks.create_task(broker.run()) for broker in brokers.values()]
+        await brokers[BRAND].publish(topics.command(ME, BRAND), order(total=999), retain=True)
+        running += [
+            tasks.create_task(Counter(ledger, ME).run(brokers[ME])),
+            tasks.create_task(buyer.run(brokers[BRAND])),
+            tasks.create_task(tower.run(brokers[STRANGER.public.short_id])),
+        ]
+        opened = await buyer.open(terms(), 300)
+        voucher = sign_voucher(BUYER, terms().channel, 120)
+        (outcome,) = await tower.claim([Claim(terms(), voucher)])
+        with pytest.raises(RefusedError, match="not for this party"):
+            await tower.close(terms().channel)
+        seen = await tower.status(terms().channel)
+        for task in running:
+            task.cancel()
+
+    assert (opened.funded, outcome.claimed, outcome.refusal) == (300, 120, None)
+    assert seen is not None
+    assert (seen.state, seen.funded, seen.claimed) == (State.OPEN, 300, 120)
