@@ -49,6 +49,16 @@ class AccountView(msgspec.Struct, frozen=True):
     settled: int
 
 
+class CheatView(msgspec.Struct, frozen=True):
+    """A demo's cheat: when in the run it is or was done, and what is found of it by now."""
+
+    name: str
+    at_s: float
+    outcome: str
+    says: str
+    evidence: dict[str, object]
+
+
 class Snapshot(msgspec.Struct, frozen=True):
     """Everything that is shown of a running gateway. Counts are since this start."""
 
@@ -73,6 +83,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     money: tuple[AccountView, ...]
     asset: str
     traffic: tuple[str, ...] = ()
+    cheats: tuple[CheatView, ...] = ()
 
 
 def printable(text: str, characters_max: int = 120) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from msgspec import structs
 
 from agent import gateway
 from agent.config import Config, parse
@@ -23,11 +24,12 @@ from ledger_client import record
 from ledger_client.verify import verify_record
 
 if TYPE_CHECKING:
-    from agent.demo.market import Market
+    from agent.demo.stage import Stage
     from agent.running import Running
 
 REFRESH_S = 0.25
 PLAIN_EVERY_S = 5.0
+CHEATS_SECONDS_MIN = 24.0
 PICTURE_COLUMNS, PICTURE_ROWS = 138, 34
 RECORD = "record.cbor"
 
@@ -46,6 +48,9 @@ def demo(  # noqa: PLR0913, PLR0917  # the options of a command line
     certificates: Annotated[
         Path | None, typer.Option(help="Folder of ca.crt and a .crt and .key for each user.")
     ] = None,
+    cheats: Annotated[  # noqa: FBT002  # same
+        bool, typer.Option("--cheats", help="Let things cheat, and show what comes of it.")
+    ] = False,
     picture: Annotated[
         Path | None, typer.Option(help="Save the last screen of the view as SVG.")
     ] = None,
@@ -53,7 +58,12 @@ def demo(  # noqa: PLR0913, PLR0917  # the options of a command line
     """Hear a virtual runner and a virtual car, prove what they said, and settle what is owed."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
     config = demo_config(home, port, broker, certificates)
-    summary = asyncio.run(_Show(config, seconds, seed, as_json=as_json, picture=picture).run())
+    if cheats and 0 < seconds < CHEATS_SECONDS_MIN:
+        raise typer.BadParameter(f"expected {CHEATS_SECONDS_MIN:g} at least with --cheats, or 0")
+    if cheats:  # whom the broker refuses is part of the show
+        logging.getLogger("agent.broker.embedded").setLevel(logging.ERROR)
+    show = _Show(config, seconds, seed, as_json=as_json, picture=picture, cheats=cheats)
+    summary = asyncio.run(show.run())
     if as_json:
         typer.echo(json.dumps(summary))
     else:
@@ -97,14 +107,22 @@ def _identity(home: Path) -> str:
 class _Show:
     """One demo from start to summary."""
 
-    def __init__(
-        self, config: Config, seconds: float, seed: int, *, as_json: bool, picture: Path | None
+    def __init__(  # the options of the command
+        self,
+        config: Config,
+        seconds: float,
+        seed: int,
+        *,
+        as_json: bool,
+        picture: Path | None,
+        cheats: bool,
     ) -> None:
         self._config = config
         self._seconds = seconds
         self._seed = seed
         self._quiet = as_json
         self._picture = picture
+        self._cheats = cheats
         self._seen: Snapshot | None = None
         self._before: list[AccountView] = []
         self._started = gateway.clock()
@@ -114,44 +132,50 @@ class _Show:
         stop = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):  # first: a start cut short ends cleanly too
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        from agent.demo.market import Market  # noqa: PLC0415  # heavy: bumble
+        from agent.demo.aircheats import SetClock  # noqa: PLC0415  # heavy: bumble
+        from agent.demo.parties import Parties  # noqa: PLC0415  # same
+        from agent.demo.stage import PATIENCE_S, Stage  # noqa: PLC0415  # same
         from agent.demo.street import UNIT_J, street, units_sold  # noqa: PLC0415  # same
 
         config = self._config
         home = Home(Path(config.gateway.home))
         meter_j = units_sold(home) * UNIT_J
+        clock = SetClock(gateway.clock)
+        patience_s = PATIENCE_S if self._cheats else {}
         async with street(
-            gateway.clock, self._seed, config.radio.connections_max, meter_j
+            clock, self._seed, config.radio.connections_max, meter_j, patience_s
         ) as scene:
             stores = gateway.open_home(config, scene.ears.components)
             try:
                 board = Board()
-                market = Market(stores, board, scene.neighbourhood, gateway.clock)
+                cheated = clock if self._cheats else None
+                stage = Stage(Parties(stores, clock), board, scene, cheated)
                 before = stores.journal.pending_readings()
-                self._before = [account.view() for account in market.accounts]
-                running = gateway.compose(config, stores, scene.ears, board, market.trade())
-                await self._perform(running, market, stop)
-                return self._summary(running, market, before)
+                self._before = [account.view() for account in stage.market.accounts]
+                running = gateway.compose(config, stores, scene.ears, board, stage.trade(), clock)
+                stage.watch(running)
+                await self._perform(running, stage, stop)
+                return self._summary(running, stage, before)
             finally:
                 stores.close()
 
-    async def _perform(self, running: "Running", market: "Market", stop: asyncio.Event) -> None:
+    async def _perform(self, running: "Running", stage: "Stage", stop: asyncio.Event) -> None:
         if self._seconds:
             asyncio.get_running_loop().call_later(self._seconds, stop.set)
         async with asyncio.TaskGroup() as tasks:
-            show = tasks.create_task(self._show(running, market, stop))
-            watch = tasks.create_task(self._remember(running, market))
+            show = tasks.create_task(self._show(running, stage, stop))
+            watch = tasks.create_task(self._remember(running, stage))
             await running.run(stop, lambda: None)
             show.cancel()
             watch.cancel()
         if self._picture and self._seen:
             self._save(self._picture, self._seen)
 
-    async def _remember(self, running: "Running", market: "Market") -> None:
+    async def _remember(self, running: "Running", stage: "Stage") -> None:
         """Keep the last look at a connected gateway, for the picture."""
         while self._picture:
             await asyncio.sleep(REFRESH_S)
-            now = self._look(running, market)
+            now = self._look(running, stage)
             if now.broker_connected:
                 self._seen = now
 
@@ -168,24 +192,25 @@ class _Show:
         console.print(view.screen(now, "milepost demo"))
         console.save_svg(str(path), title="milepost demo")
 
-    def _look(self, running: "Running", market: "Market") -> Snapshot:
-        return snapshot(
+    def _look(self, running: "Running", stage: "Stage") -> Snapshot:
+        now = snapshot(
             running,
             self._started.boottime_ms,
             self._config.ledger.asset,
-            [account.view() for account in market.accounts],
-            market.onlooker.seen,
+            [account.view() for account in stage.market.accounts],
+            stage.market.onlooker.seen,
         )
+        return stage.shown(now)
 
-    async def _show(self, running: "Running", market: "Market", stop: asyncio.Event) -> None:
+    async def _show(self, running: "Running", stage: "Stage", stop: asyncio.Event) -> None:
         if self._quiet:
             return
         if sys.stdout.isatty():
-            await self._live(running, market, stop)
+            await self._live(running, stage, stop)
         else:
-            await self._plain(running, market)
+            await self._plain(running, stage)
 
-    async def _live(self, running: "Running", market: "Market", stop: asyncio.Event) -> None:
+    async def _live(self, running: "Running", stage: "Stage", stop: asyncio.Event) -> None:
         from rich.live import Live  # noqa: PLC0415  # heavy, and only for a terminal
 
         from agent.cli import view  # noqa: PLC0415  # same
@@ -194,7 +219,7 @@ class _Show:
         with Live(screen=True, auto_refresh=False) as live:
 
             def update(note: str) -> None:
-                now = self._look(running, market)
+                now = self._look(running, stage)
                 live.update(view.screen(now, note, live.console.size), refresh=True)
 
             while not stop.is_set():
@@ -206,10 +231,10 @@ class _Show:
                 update(ending)
                 await asyncio.sleep(REFRESH_S)
 
-    async def _plain(self, running: "Running", market: "Market") -> None:
+    async def _plain(self, running: "Running", stage: "Stage") -> None:
         while True:
             await asyncio.sleep(PLAIN_EVERY_S)
-            now = self._look(running, market)
+            now = self._look(running, stage)
             money = ", ".join(
                 f"{each.items_paid} of {each.items} {each.what} paid" for each in now.money
             )
@@ -218,13 +243,15 @@ class _Show:
                 f" {now.published} MQTT messages, {money}"
             )
 
-    def _summary(self, running: "Running", market: "Market", before: int) -> dict[str, Any]:
+    def _summary(self, running: "Running", stage: "Stage", before: int) -> dict[str, Any]:
         stores = running.stores
         data = record.build(stores.log, disclosing(stores.journal, stores.vault))
         path = Path(self._config.gateway.home) / RECORD
         write_whole(path, data)
         report = verify_record(data)
-        accounts = [account.view() for account in market.accounts]
+        accounts = [account.view() for account in stage.market.accounts]
+        stage.judge()
+        shown = self._look(running, stage)
         return {
             "readings": running.pipeline.readings,
             "batches": running.proved,
@@ -235,7 +262,7 @@ class _Show:
             - running.proved_readings,
             "refused": {str(reason): n for reason, n in running.pipeline.refused.items()},
             "published": running.telling.published if running.telling else 0,
-            "observed": market.onlooker.messages,
+            "observed": stage.market.onlooker.messages,
             "items_paid": _more(
                 (each.items_paid for each in accounts), (each.items_paid for each in self._before)
             ),
@@ -247,6 +274,7 @@ class _Show:
             "log_size": report.size,
             "record": str(path),
             "record_bytes": len(data),
+            "cheats": [structs.asdict(cheat) for cheat in shown.cheats],
         }
 
 
@@ -255,11 +283,24 @@ def _more(counts: Iterable[int], before: Iterable[int]) -> int:
     return sum(counts) - sum(before)
 
 
+def _cheating(cheats: list[dict[str, Any]]) -> list[str]:
+    """Each cheat, when it was, and what came of it."""
+    lines = []
+    for cheat in cheats:
+        lines += [
+            "",
+            f"{cheat['at_s']:5.1f} s  {cheat['name']}: {cheat['outcome']}",
+            f"         {cheat['says']}",
+        ]
+    return lines
+
+
 def _told(summary: dict[str, Any]) -> list[str]:
     from agent.cli import view  # noqa: PLC0415  # rich again
 
     settled = view.money(summary["settled_minor_units"], summary["asset"])
     return [
+        *_cheating(summary["cheats"]),
         "",
         (
             f"{summary['readings']} readings in {summary['batches']} signed batches,"

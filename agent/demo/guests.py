@@ -11,6 +11,7 @@ from agent.running import Connection, Deal
 from agent.status import printable
 
 TRAFFIC_SHOWN = 12
+NOTICED_MAX = 64
 DASHBOARD = "dashboard"
 
 
@@ -37,10 +38,15 @@ class Guest:
 
 
 class Onlooker:
-    """A dashboard: reads what everybody says, writes nothing, shows the last few topics."""
+    """A dashboard: reads what everybody says, writes nothing, shows the last few topics.
+
+    It notices alerts, and payloads that somebody awaits: the last few, as topic and payload.
+    """
 
     def __init__(self) -> None:
         self.seen: deque[str] = deque(maxlen=TRAFFIC_SHOWN)
+        self.noticed: deque[tuple[str, bytes]] = deque(maxlen=NOTICED_MAX)
+        self.awaited: set[bytes] = set()
         self.messages = 0
 
     async def run(self, connection: Connection) -> None:
@@ -50,6 +56,9 @@ class Onlooker:
                 self.messages += 1
                 speaker, _, rest = message.topic.removeprefix(f"{topics.ROOT}/c/").partition("/")
                 self.seen.append(printable(f"{speaker[:6]}…/{rest} {len(message.payload)} B"))
+                alert = rest.startswith("alert/") and message.payload
+                if alert or message.payload in self.awaited:
+                    self.noticed.append((message.topic, message.payload))
 
     async def settle(self) -> None:
         """Nothing to settle."""

@@ -1,8 +1,9 @@
 """The demo's street: what can be heard on it, a virtual runner and a virtual car."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, closing
 from random import Random
+from types import MappingProxyType
 from typing import NamedTuple
 
 from agent.home import Home
@@ -25,10 +26,11 @@ class Street(NamedTuple):
 
     ears: Ears
     neighbourhood: Neighbourhood
+    air: Air
 
 
-def component(thing: Thing) -> Component:
-    """A virtual thing as somebody would have registered it."""
+def component(thing: Thing, silence_max_s: float | None = None) -> Component:
+    """A virtual thing as somebody would have registered it, with as much patience as is usual."""
     return Component(
         alias=thing.alias,
         kind=thing.kind,
@@ -36,21 +38,28 @@ def component(thing: Thing) -> Component:
         subject=thing.subject,
         profile=by_name(thing.profile),
         key=thing.key,
-        silence_max_ms=int(thing.silence_max_s * 1000),
+        silence_max_ms=int((silence_max_s or thing.silence_max_s) * 1000),
         pair=thing.pair,
     )
 
 
 @asynccontextmanager
 async def street(
-    clock: Clock, seed: int, connections_max: int, meter_j: float
+    clock: Clock,
+    seed: int,
+    connections_max: int,
+    meter_j: float,
+    silence_max_s: Mapping[str, float] = MappingProxyType({}),
 ) -> AsyncIterator[Street]:
-    """The same seed gives the same people and things; `meter_j` is where the charger goes on."""
+    """The same seed gives the same people and things; `meter_j` is where the charger goes on.
+
+    `silence_max_s` says, by alias, who may say nothing for less long than is usual.
+    """
     async with (
         Air(slots_max=connections_max) as air,
         Neighbourhood(air, clock, seed=seed, meter_j=meter_j) as hood,
     ):
-        components = [component(thing) for thing in hood.things]
+        components = [component(thing, silence_max_s.get(thing.alias)) for thing in hood.things]
         devices = [
             Device(each.address, each.profile, each.pair, each.silence_max_ms / 1000)
             for each in components
@@ -62,7 +71,7 @@ async def street(
             Random(seed).random,  # noqa: S311  # jitter, not a secret
             Limits(connections_max=connections_max),
         )
-        yield Street(Ears(listener, components), hood)
+        yield Street(Ears(listener, components), hood, air)
 
 
 def units_sold(home: Home) -> int:

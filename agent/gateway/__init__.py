@@ -1,5 +1,6 @@
 """The composition root: configuration to parts. The only reader of the clock."""
 
+import logging
 import time
 from collections.abc import Iterable
 from dataclasses import replace
@@ -11,7 +12,7 @@ from agent.batching import BatchLimits
 from agent.broker import Broker
 from agent.clock import ClockState, Steps, minute_s, quality, stamp
 from agent.config import Config, ConfigError
-from agent.gateway.certifying import agreements, certify
+from agent.gateway.certifying import Renewal, agreements, certify, paying
 from agent.gateway.connection import connector
 from agent.gateway.evidence import cosigner, log_service, witness_rules
 from agent.pipeline import CommitLimits, Committer, Component, Intake, Pipeline
@@ -23,7 +24,9 @@ from agent.status import Board
 from agent.stores import Stores, Wanted, open_stores
 from agent.uplink import Now, Uplink
 from firmware_bridge.profiles import by_name
-from firmware_bridge.radio import Stamp
+from firmware_bridge.radio import Clock, Stamp
+
+_log = logging.getLogger(__name__)
 
 
 def clock() -> Stamp:
@@ -96,16 +99,29 @@ def open_home(config: Config, components: Iterable[Component]) -> Stores:
         now,
     )
     try:
-        state = quality(now.wall_ms / 1000).state
-        certify(stores, now.wall_ms // 1000, clock_set=state is not ClockState.UNSET)
+        for warning in _certify(config, stores):
+            _log.warning("%s", warning)
     except BaseException:
         stores.close()
         raise
     return stores
 
 
-def compose(config: Config, stores: Stores, ears: Ears, board: Board, trade: Trade) -> Running:
-    """Join the parts of one gateway."""
+def _certify(config: Config, stores: Stores) -> list[str]:
+    wall_ms = clock().wall_ms
+    clock_set = quality(wall_ms / 1000).state is not ClockState.UNSET
+    return certify(stores, paying(config), wall_ms // 1000, clock_set=clock_set)
+
+
+def compose(  # the parts of a gateway
+    config: Config,
+    stores: Stores,
+    ears: Ears,
+    board: Board,
+    trade: Trade,
+    clock: Clock = clock,
+) -> Running:
+    """Join the parts of one gateway; `clock` is what it goes by, the box's own by default."""
     radio = ears.radio
     heard = {each.address: each for each in ears.components}
     steps = Steps()
@@ -157,6 +173,7 @@ def compose(config: Config, stores: Stores, ears: Ears, board: Board, trade: Tra
         deals=(
             *trade.deals,
             _attendance(config, stores, ears, board),
+            Renewal(lambda: _certify(config, stores)),
             *log_service(config, stores, lambda: minute_s(clock().wall_ms), asking),
         ),
         guard=asking,

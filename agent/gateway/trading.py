@@ -46,8 +46,9 @@ def trading(config: Config, stores: Stores, board: Board, scene: "Scene") -> Tra
     """Every deal of the configuration; on a demo street also those of its strangers."""
     if scene.hood is not None and config.gateway.demo:
         from agent.demo.market import Market  # noqa: PLC0415  # heavy: bumble
+        from agent.demo.parties import Parties  # noqa: PLC0415  # same
 
-        market = Market(stores, board, scene.hood, gateway.clock)
+        market = Market(Parties(stores, gateway.clock), board, scene.hood)
         return Trading(market.trade(), market.accounts)
     if not (config.sales or config.services):
         return Trading()

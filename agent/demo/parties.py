@@ -1,0 +1,100 @@
+"""What everybody on the demo's street needs to trade: a key, a till, an account on its ledger."""
+
+import logging
+import os
+from contextlib import closing
+
+from agent.clock import minute_s
+from agent.desks import BuyingDesk, SellingDesk
+from agent.desks.buying import Accept
+from agent.status import printable
+from agent.stores import Stores
+from agent.tally import Buyer, Seller
+from agent.tally.shell import Blame
+from agent.till import Till
+from firmware_bridge.radio import Clock
+from ledger_client.channels import SALT_BYTES, Terms
+from ledger_client.errors import RemoteError
+from ledger_client.keys import PublicKey, SigningKey
+from ledger_client.log import open_database
+from ledger_client.settlement.embedded import Book, EmbeddedSettlement
+
+PURSE = 10_000_000_000
+DELAY_S = 86_400
+REFUSALS_MAX = 64
+
+_log = logging.getLogger(__name__)
+
+
+class Parties:
+    """Keys in the home, tills of strangers under `peers/`, and a ledger of play money."""
+
+    def __init__(self, stores: Stores, clock: Clock) -> None:
+        """Opens the ledger; the strangers' tills are closed with `stores`."""
+        self.stores = stores
+        self._clock = clock
+        self._tills: dict[str, Till] = {}
+        self.book = Book.open(stores.connection, stores.log, stores.signer, now_s=self.now_s)
+        self._refusals: dict[tuple[str, str], str] = {}
+
+    def now_s(self) -> int:
+        """The minute, as Unix seconds."""
+        return minute_s(self._clock().wall_ms)
+
+    def key(self, name: str) -> SigningKey:
+        """The key of that name, made when it is asked for the first time."""
+        return self.stores.home.key(name)
+
+    def till(self, stranger: str) -> Till:
+        """The till of somebody who is not our gateway's."""
+        if stranger not in self._tills:
+            path = self.stores.home.peer_till(stranger)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            database = self.stores.beside.enter_context(closing(open_database(path)))
+            self._tills[stranger] = Till.open(database)
+        return self._tills[stranger]
+
+    def fund(self, holder: PublicKey) -> None:
+        """Give somebody a purse of play money, once."""
+        self.book.issue(holder, PURSE)
+
+    def settlement(self, key: SigningKey) -> EmbeddedSettlement:
+        """The ledger as the holder of `key` sees it."""
+        return EmbeddedSettlement(self.book, key)
+
+    def seller(self, key: SigningKey, till: Till, credit: int) -> Seller:
+        """One who sells; a buyer owes it `credit` minor units at most."""
+        desk = SellingDesk(key, till, credit=credit)
+        return Seller(desk, till, self.settlement(key), blame=self._blamer(key))
+
+    def buyer(self, key: SigningKey, till: Till, accept: Accept) -> Buyer:
+        """One who buys what `accept` finds good."""
+        desk = BuyingDesk(key, till, accept=accept)
+        return Buyer(desk, till, self.settlement(key), blame=self._blamer(key))
+
+    def terms(self, payer: SigningKey, payee: SigningKey) -> Terms:
+        """A channel between the two, for simulated goods."""
+        return Terms(
+            ledger=self.book.name,
+            payer=payer.public,
+            signer=payer.public,
+            payee=payee.public,
+            asset=self.book.asset,
+            delay_s=DELAY_S,
+            salt=os.urandom(SALT_BYTES),
+            simulated=True,
+        )
+
+    def refused(self, by: PublicKey, speaker: PublicKey) -> str:
+        """Why `by` refused what `speaker` said, the last time; empty if it never did."""
+        return self._refusals.get((by.short_id, speaker.short_id), "")
+
+    def _blamer(self, key: SigningKey) -> Blame:
+        def blame(speaker: str, error: RemoteError) -> None:
+            """Remember why; of somebody new only while there is room."""
+            place = key.public.short_id, speaker
+            if place in self._refusals or len(self._refusals) < REFUSALS_MAX:
+                self._refusals[place] = printable(str(error))
+            _log.info("%s: %s", printable(speaker), printable(str(error)))
+
+        return blame
