@@ -48,6 +48,11 @@ def offer(component: str, name: str) -> str:
     return f"{ROOT}/c/{level(component)}/offer/{level(name)}"
 
 
+def offers_of_all() -> str:
+    """Return the filter of every offer: what everybody may read."""
+    return f"{ROOT}/c/+/offer/#"
+
+
 def alert(component: str, code: str) -> str:
     """An alert in JSON, retained until it is cleared with an empty payload."""
     return f"{ROOT}/c/{level(component)}/alert/{level(code)}"
@@ -129,7 +134,7 @@ def component_rules(component: str) -> Rules:
     name = level(component)
     return Rules(
         publish=(f"{ROOT}/c/{name}/#", f"{ROOT}/in/+/+/{name}"),
-        subscribe=(f"{ROOT}/in/{name}/#", f"{ROOT}/c/+/offer/#"),
+        subscribe=(f"{ROOT}/in/{name}/#", offers_of_all()),
     )
 
 
@@ -179,7 +184,7 @@ def mosquitto_acl(gateways: Mapping[str, Iterable[str]], dashboards: Iterable[st
         f"pattern write {ROOT}/c/%u/#",
         f"pattern write {ROOT}/in/+/+/%u",
         f"pattern read {ROOT}/in/%u/#",
-        f"pattern read {ROOT}/c/+/offer/#",
+        f"pattern read {offers_of_all()}",
     ]
     for gateway, components in gateways.items():
         rules = gateway_rules(gateway, components)

@@ -21,6 +21,15 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class History:
+    """Readings of a time, and whether simulated ones count."""
+
+    readings: Sequence[Measured]
+    window: Window
+    demo: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Estimate:
     """What `readings` proved readings would have earned the open party, less what it would pay.
 
@@ -39,23 +48,31 @@ class Estimate:
         return self.earned - sum(amount for _, amount in self.fees)
 
 
-def estimate(
-    offer: Offer, readings: Sequence[Measured], window: Window, *, demo: bool
-) -> Estimate | None:
-    """What the readings of that time would have earned; None without readings, or no licence."""
+def estimate(offer: Offer, history: History) -> Estimate | None:
+    """What this history would have earned; None without readings, or if it is no licence."""
     licence = offers.sample(offer)
-    taken = [each for each in readings if window.from_s <= each.time_s < window.until_s]
-    if not isinstance(licence, DataLicence) or not taken:
+    if not isinstance(licence, DataLicence):
+        return None
+    return of_licence(licence, offer.open, offer.fees, history)
+
+
+def of_licence(
+    licence: DataLicence, party: str, fees: Sequence[Fee], history: History
+) -> Estimate | None:
+    """What the history would have earned `party` under a licence; None without readings."""
+    window, demo = history.window, history.demo
+    taken = [each for each in history.readings if window.from_s <= each.time_s < window.until_s]
+    if not taken:
         return None
     standing = Standing(State.IN_FORCE, (), (), window.from_s, window.until_s)
     due = dues.licence_due(licence, standing, taken, demo=demo)
     units = due // licence.price.minor_units
-    index = [party.name for party in licence.parties].index(offer.open)
-    earned = shares.split(due, licence.shares_bps)[index] - due * (licence.payer == offer.open)
+    index = [each.name for each in licence.parties].index(party)
+    earned = shares.split(due, licence.shares_bps)[index] - due * (licence.payer == party)
     paid = units if isinstance(licence.price, PerReading) else _paid(licence, taken, demo=demo)
     span_s = window.until_s - window.from_s
-    fees = tuple((fee.name, _charge(fee, earned, paid, span_s)) for fee in offer.fees)
-    return Estimate(len(taken), units, earned, fees)
+    charges = tuple((fee.name, _charge(fee, earned, paid, span_s)) for fee in fees)
+    return Estimate(len(taken), units, earned, charges)
 
 
 def _paid(licence: DataLicence, readings: Iterable[Measured], *, demo: bool) -> int:

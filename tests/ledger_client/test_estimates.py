@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from ledger_client import dues, estimates
 from ledger_client.consents import Standing, State
 from ledger_client.dues import Measured
-from ledger_client.estimates import Window
-from ledger_client.offers import EarnedFee, OnceFee, PeriodFee, ReadingFee
+from ledger_client.estimates import Estimate, History, Window
+from ledger_client.offers import EarnedFee, Offer, OnceFee, PeriodFee, ReadingFee
 
 START_S = contracts.BEGINS_S
 DAY_S = 86_400
@@ -29,10 +29,14 @@ def readings(count: int, quantity: str = "cadence", provenance: int = 1) -> list
     return [Measured(quantity, START_S + 60 * number, provenance) for number in range(count)]
 
 
+def past(offer: Offer, history: list[Measured], window: Window = WEEK) -> Estimate | None:
+    return estimates.estimate(offer, History(history, window, demo=False))
+
+
 def test_an_estimate_has_every_fee_on_a_line_of_its_own() -> None:
     offer = offering.signed(fees=FEES).offer
 
-    found = estimates.estimate(offer, [*readings(1_000), *readings(50, "power")], WEEK, demo=False)
+    found = past(offer, [*readings(1_000), *readings(50, "power")])
 
     assert found is not None
     assert (found.readings, found.units, found.earned) == (1_050, 1_000, 40_000)
@@ -49,7 +53,7 @@ def test_a_price_for_a_period_and_fees_that_eat_it() -> None:
     price = {"per": "period", "minor_units": 100, "period_s": DAY_S}
     offer = offering.signed(offering.template(price=price), fees=FEES[:1]).offer
 
-    found = estimates.estimate(offer, readings(2_000), WEEK, demo=False)
+    found = past(offer, readings(2_000))
 
     assert found is not None
     assert (found.units, found.earned, found.fees) == (2, 160, (("payment", 2_000),))
@@ -59,9 +63,7 @@ def test_a_price_for_a_period_and_fees_that_eat_it() -> None:
 def test_whoever_pays_is_told_what_it_costs() -> None:
     document = offering.template(payer="wearer", grantor="brand")
 
-    found = estimates.estimate(
-        offering.signed(document, fees=FEES[3:]).offer, readings(10), WEEK, demo=False
-    )
+    found = past(offering.signed(document, fees=FEES[3:]).offer, readings(10))
 
     assert found is not None
     assert (found.earned, found.fees) == (-100, (("settlement", 0),))
@@ -71,8 +73,8 @@ def test_without_readings_or_licence_there_is_no_estimate() -> None:
     service = offering.signed(offering.template("metered-service", provider="brand")).offer
     late = Window(START_S + DAY_S, START_S + 2 * DAY_S)
 
-    assert estimates.estimate(offering.signed().offer, readings(5), late, demo=False) is None
-    assert estimates.estimate(service, readings(5), WEEK, demo=False) is None
+    assert past(offering.signed().offer, readings(5), late) is None
+    assert past(service, readings(5)) is None
 
 
 @given(
@@ -96,7 +98,7 @@ def test_an_estimate_is_what_the_agreement_itself_would_have_made_due(
     document["parties"][1]["share_bps"] = 10_000 - share_bps
     signed = offering.signed(document)
 
-    found = estimates.estimate(signed.offer, history, WEEK, demo=False)
+    found = past(signed.offer, history)
 
     licence: Any = signed.sample()
     standing = Standing(State.IN_FORCE, (), (), WEEK.from_s, WEEK.until_s)
