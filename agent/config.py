@@ -169,7 +169,9 @@ class Sale(Strict, frozen=True):
 class Service(Strict, frozen=True):
     """Pay a seller for each unit that a meter, one of our components, is heard to pass.
 
-    `funded_minor_units` is the most that this service may ever cost; raise it to go on.
+    `funded_minor_units` is the most that this service may ever cost; raise it to go on. The
+    certificate of the paying key says so too: `spend_minor_units_max` in any `spend_period_s`, if
+    they are set, else all that is funded.
     """
 
     meter: Alias
@@ -177,6 +179,8 @@ class Service(Strict, frozen=True):
     unit_j: Count
     price_minor_units: Price
     funded_minor_units: Price
+    spend_minor_units_max: Price | None = None
+    spend_period_s: Annotated[int, Meta(ge=60, le=86_400 * 366)] | None = None
 
 
 class Config(Strict, frozen=True):

@@ -7,7 +7,7 @@ from typing import Any
 from agent import keyring
 from agent.home import Home
 from agent.keyring import DAY_S, GATEWAY, LOG_KEY, NEXT, NOTE, WARNING_DAYS, Known, Moment
-from ledger_client.certificates import Chain
+from ledger_client.certificates import Chain, Limits
 from ledger_client.keys import PublicKey, read_key
 from ledger_client.log import LogReader
 
@@ -17,6 +17,9 @@ _USES = {
     LOG_KEY: "signs the log's heads and receipts",
     NOTE: "signs the log's checkpoints",
 }
+
+
+_PREFIXES = {"component": "names a component", "party": "is paid, or pays", "payer": "pays"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class Held:
     use: str
     by: str
     scope: tuple[str, ...]
+    spends: str
     expires_s: int | None
     days_left: int | None
     warning: str
@@ -44,6 +48,7 @@ class Held:
         else:
             until = datetime.fromtimestamp(self.expires_s, UTC)
             vouched = f"{' '.join(self.scope)} by {self.by} until {until:%Y-%m-%d}"
+            vouched += f", {self.spends}" if self.spends else ""
         return f"{self.name:24} {self.short_id}  {self.use}; {vouched}"
 
 
@@ -62,10 +67,10 @@ def warnings(home: Home, log: LogReader, at: Moment) -> list[str]:
 
 def _held(name: str, key: PublicKey, gateway: PublicKey, found: Known, at: Moment) -> Held:
     chain = found.chain(key)
-    use = _USES.get(name) or ("names a component" if name.startswith("component-") else "pays")
+    use = _USES.get(name) or _PREFIXES.get(name.partition("-")[0], "trades")
     if chain is None:
         by = "the genesis of the log" if name == NOTE else ""
-        return Held(name, key.did, key.short_id, use, by, (), None, None, "")
+        return Held(name, key.did, key.short_id, use, by, (), "", None, None, "")
     grant = chain[-1].grant
     root = chain[0].issuer
     return Held(
@@ -75,10 +80,19 @@ def _held(name: str, key: PublicKey, gateway: PublicKey, found: Known, at: Momen
         use=use,
         by="this gateway" if root == gateway else root.did,
         scope=grant.scope,
+        spends=_spends(grant.limits),
         expires_s=grant.expires_s,
         days_left=(grant.expires_s - at.latest_s) // DAY_S,
         warning=_warning(name, chain, at),
     )
+
+
+def _spends(limits: Limits) -> str:
+    """How much may be paid, for people; nothing where nothing may."""
+    if not limits.minor_units_max:
+        return ""
+    often = "in all" if limits.period_s is None else f"in {limits.period_s} s"
+    return f"at most {limits.minor_units_max} {limits.asset or 'of any asset'} {often}"
 
 
 def _warning(name: str, chain: Chain, at: Moment) -> str:
@@ -91,7 +105,7 @@ def _warning(name: str, chain: Chain, at: Moment) -> str:
     mend = (
         "ask its owner for a new one: milepost keys request"
         if name in {GATEWAY, NEXT}
-        else "it is renewed when the gateway starts, as far as the owner's certificate reaches"
+        else "the gateway renews it while it runs, as far as the owner's certificate reaches"
     )
     if left_s <= 0:
         return f"the certificate of {name} has expired, nobody vouches for it any more; {mend}"

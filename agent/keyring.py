@@ -26,12 +26,34 @@ DAY_S = 86_400
 LIFE_S = 365 * DAY_S
 RENEWED_S = 60 * DAY_S
 WARNING_DAYS = (30, 7)
+PAY = "pay"
 GATEWAY, NEXT, LOG_KEY, NOTE = "gateway", "gateway-next", "log", "note"
 
 _MINUTE_S = 60
 _TREE_MAX = 90
 _SIGN1 = 0xD2
 _PENDING_BYTES_MAX = 65_536
+
+
+class Role(NamedTuple):
+    """What a key of the gateway's own is certified for: a word of scope, and how far it reaches."""
+
+    word: str
+    limits: Limits = Limits()
+
+    def under(self, above: Chain) -> "Role":
+        """As much of it as the certificate allows on which it hangs."""
+        if not above or not self.limits.minor_units_max:
+            return self
+        mine, theirs = self.limits, above[-1].grant.limits
+        if not theirs.minor_units_max or theirs.asset not in {None, mine.asset}:
+            return Role(self.word)
+        shortest_s = theirs.period_s
+        period_s = None
+        if shortest_s is not None and mine.period_s is not None:
+            period_s = max(shortest_s, mine.period_s)
+        most = min(mine.minor_units_max, theirs.minor_units_max)
+        return Role(self.word, Limits(0, most, period_s, mine.asset))
 
 
 class Moment(NamedTuple):
@@ -189,9 +211,9 @@ def _published(home: Home, data: bytes, now_s: int) -> bytes:
 
 
 def certify_own(
-    log: Log, key: SigningKey, holders: Mapping[PublicKey, str], at: Moment
+    log: Log, key: SigningKey, holders: Mapping[PublicKey, Role], at: Moment
 ) -> list[Certificate]:
-    """Certify `holders` (the word of scope for each) where they have no good certificate yet.
+    """Certify `holders`, each in its role, where they have no good certificate of it yet.
 
     Nothing is signed while the clock is unset: nobody could say from when it holds.
     """
@@ -200,15 +222,16 @@ def certify_own(
     found = known(log)
     above = found.owned(key.public) or ()
     missing = [
-        (holder, word)
-        for holder, word in holders.items()
-        if _may_certify(above, word, at) and not _good(found.chain(holder), above, key, at)
+        (holder, role.under(above))
+        for holder, role in holders.items()
+        if _may_certify(above, role.word, at)
+        and not _good(found.chain(holder), role.under(above), above, key, at)
     ]
     certified: list[Certificate] = []
     for start in range(0, len(missing), _TREE_MAX):
         tokens = [
-            certificates.issue(key, _own_grant(above, holder, word, at.now_s), _handle(), at.now_s)
-            for holder, word in missing[start : start + _TREE_MAX]
+            certificates.issue(key, _own_grant(above, holder, role, at.now_s), _handle(), at.now_s)
+            for holder, role in missing[start : start + _TREE_MAX]
         ]
         tree = [*(each.token for each in above), *tokens]
         data = trust.certify(key, tree, at.now_s)
@@ -247,9 +270,15 @@ def _may_certify(above: Chain, word: str, at: Moment) -> bool:
     return allowed and above[-1].current(at.now_s, at.floor_s)
 
 
-def _good(chain: Chain | None, above: Chain, key: SigningKey, at: Moment) -> bool:
-    """Whether a certificate of ours hangs on the right chain and lasts, or cannot last longer."""
+def _good(chain: Chain | None, role: Role, above: Chain, key: SigningKey, at: Moment) -> bool:
+    """Whether a certificate of ours is for that role, hangs on the right chain, and lasts.
+
+    One that cannot last longer is as good.
+    """
     if chain is None or chain[-1].issuer != key.public:
+        return False
+    grant = chain[-1].grant
+    if (grant.scope, grant.limits) != ((role.word,), role.limits):
         return False
     if [each.token for each in chain[:-1]] != [each.token for each in above]:
         return False
@@ -258,12 +287,12 @@ def _good(chain: Chain | None, above: Chain, key: SigningKey, at: Moment) -> boo
     return lasts or bool(above and end_s == above[-1].grant.expires_s)
 
 
-def _own_grant(above: Chain, holder: PublicKey, word: str, now_s: int) -> Grant:
+def _own_grant(above: Chain, holder: PublicKey, role: Role, now_s: int) -> Grant:
     start_s, end_s = now_s, now_s + LIFE_S
     if above:
         grant = above[-1].grant
         start_s, end_s = max(start_s, grant.not_before_s), min(end_s, grant.expires_s)
-    return Grant(holder, start_s, end_s, (word,), Limits(0))
+    return Grant(holder, start_s, end_s, (role.word,), role.limits)
 
 
 def _minute(unix_s: int) -> int:
@@ -286,6 +315,9 @@ def _sync(folder: Path) -> None:
         os.close(descriptor)
 
 
-def holders_of(log_key: PublicKey, components: Iterable[PublicKey]) -> dict[PublicKey, str]:
+def holders_of(
+    log_key: PublicKey, components: Iterable[PublicKey], payers: Mapping[PublicKey, Limits]
+) -> dict[PublicKey, Role]:
     """Whom a gateway certifies, and for what."""
-    return {log_key: LOG, **dict.fromkeys(components, STREAM)}
+    paying = {key: Role(PAY, limits) for key, limits in payers.items()}
+    return {log_key: Role(LOG), **dict.fromkeys(components, Role(STREAM)), **paying}

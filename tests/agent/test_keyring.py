@@ -1,5 +1,7 @@
 """The keys of a home: certified, renewed, rotated, taken back, and crashes in between."""
 
+import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,9 +10,10 @@ from box import WALL_MS, Box
 
 from agent import keylist, keyring, owner
 from agent.audit import verify_home
-from agent.gateway.certifying import certify
+from agent.config import parse
+from agent.gateway.certifying import Renewal, certify, paying
 from agent.home import HomeError
-from agent.keyring import DAY_S, Moment
+from agent.keyring import DAY_S, Moment, Role
 from agent.owner import Terms
 from agent.stores import Stores
 from ledger_client import enrolment, statements
@@ -23,14 +26,18 @@ from ledger_client.vouching import Anchors
 
 OWNER, BUYER = (SigningKey(bytes([n]) * 32) for n in (41, 42))
 NOW_S = WALL_MS // 1000
+NOTHING: Mapping[str, Limits] = {}
+PAYER = {"payer-charger": Limits(0, 500, 3_600, "EUR/6"), "party-car": Limits()}
 AT = Moment(NOW_S + 120, NOW_S)
 
 
-def start(box: Box, *, clock_set: bool = True, days: int = 0) -> Stores:
+def start(
+    box: Box, *, clock_set: bool = True, days: int = 0, limits: Mapping[str, Limits] = NOTHING
+) -> Stores:
     """A gateway as it starts, so many days later than the last time."""
     box.second += 60 + days * DAY_S
     stores = box.open()
-    certify(stores, box.stamp.wall_ms // 1000, clock_set=clock_set)
+    certify(stores, limits, box.stamp.wall_ms // 1000, clock_set=clock_set)
     return stores
 
 
@@ -164,13 +171,109 @@ def test_a_gateway_that_may_not_certify_does_not(box: Box) -> None:
 
 def test_many_components_fit_in_several_statements(box: Box) -> None:
     stores = box.open()
-    holders = {SigningKey(n.to_bytes(32, "big")).public: "stream" for n in range(1, 96)}
+    role = Role("stream")
+    holders = {SigningKey(n.to_bytes(32, "big")).public: role for n in range(1, 96)}
 
     certified = keyring.certify_own(stores.log, stores.signer, holders, AT)
 
     assert len(certified) == 95
     assert set(keyring.known(stores.log).chains) == set(holders)
     assert stores.log.head.size == 3
+
+
+def may_spend(stores: Stores, name: str) -> Limits | None:
+    chain = keyring.known(stores.log).chain(stores.home.key(name).public)
+    return chain[-1].grant.limits if chain and chain[-1].grant.scope == ("pay",) else None
+
+
+def test_keys_that_pay_are_certified_within_their_limits_and_again_when_those_change(
+    box: Box,
+) -> None:
+    stores = start(box, limits=PAYER)
+    size = stores.log.head.size
+    assert may_spend(stores, "payer-charger") == PAYER["payer-charger"]
+    assert may_spend(stores, "party-car") == Limits()
+
+    assert start(box, limits=PAYER).log.head.size == size
+    more = PAYER | {"payer-charger": Limits(0, 900, None, "EUR/6")}
+    stores = start(box, limits=more)
+
+    assert may_spend(stores, "payer-charger") == Limits(0, 900, None, "EUR/6")
+    assert stores.log.head.size == size + 1
+
+
+@pytest.mark.parametrize(
+    ("above", "within"),
+    [
+        (Limits(1, 200, 7_200, "EUR/6"), Limits(0, 200, 7_200, "EUR/6")),
+        (Limits(1, 9_000, 60, "EUR/6"), Limits(0, 500, 3_600, "EUR/6")),
+        (Limits(1, 9_000, None, None), Limits(0, 500, None, "EUR/6")),
+        (Limits(1, 9_000, 60, "USD/6"), Limits()),
+        (Limits(1), Limits()),
+    ],
+)
+def test_nobody_is_let_spend_more_than_the_owner_lets_the_gateway(
+    box: Box, above: Limits, within: Limits
+) -> None:
+    stores = start(box)
+    asking = replace(owner.read_request(asked(stores)), limits=above)
+    accept(stores, owner.grant(OWNER, asking, Terms(730), NOW_S))
+
+    stores = start(box, limits=PAYER)
+
+    assert may_spend(stores, "payer-charger") == within
+    told = certify(stores, PAYER, box.stamp.wall_ms // 1000, clock_set=True)
+    assert [each for each in told if "payer-charger may spend nothing" in each] == told
+    assert bool(told) is (within == Limits())
+
+
+def test_the_configuration_says_who_may_spend_how_much() -> None:
+    heard = {"kind": "k", "profile": "tyre", "subject": "car"}
+    charger = {"alias": "charger", "address": "F0:00:00:00:00:01", **heard}
+    service = {"meter": "charger", "seller": BUYER.public.did, "unit_j": 1, "price_minor_units": 2}
+    sale = {"subject": "car", "buyer": BUYER.public.did, "price_minor_units": 1}
+    config = {
+        "gateway": {"home": "h", "demo": True},
+        "components": [charger],
+        "sales": [sale | {"funded_minor_units": 1, "window_minor_units": 1}],
+        "services": [service | {"funded_minor_units": 70}],
+    }
+    limited = {"spend_minor_units_max": 7, "spend_period_s": 60}
+
+    assert paying(parse(config)) == {
+        "party-car": Limits(),
+        "payer-charger": Limits(0, 70, None, "EUR/6"),
+    }
+    config["services"] = [service | {"funded_minor_units": 70} | limited]
+    assert paying(parse(config))["payer-charger"] == Limits(0, 7, 60, "EUR/6")
+    street = {"gateway": {"home": "h", "demo": True}, "radio": {"kind": "virtual"}}
+    assert set(paying(parse(street))) == {"party-runner", "party-car"}
+
+
+def test_a_gateway_that_runs_on_renews_and_publishes(
+    box: Box, caplog: pytest.LogCaptureFixture
+) -> None:
+    stores, _ = owned(box, days=2_000)
+    first = keyring.known(stores.log).chain(stores.log_key)
+    now_s = [NOW_S + 310 * DAY_S]
+    renewal = Renewal(lambda: certify(stores, PAYER, now_s[0], clock_set=True))
+
+    with caplog.at_level(logging.WARNING):
+        renewal.once()
+        renewal.once()
+    renewed = keyring.known(stores.log).chain(stores.log_key)
+
+    assert first is not None
+    assert renewed is not None
+    assert renewed[-1].grant.expires_s > first[-1].grant.expires_s
+    (said,) = [each.message for each in caplog.records]
+    assert said.startswith("payer-charger may spend nothing: the owner's certificate names no")
+    (stores.home.pending / "x.cbor").write_bytes(
+        grant(enrolment.ask(BUYER, "x", ("stream",), Limits(1), NOW_S))
+    )
+    with caplog.at_level(logging.WARNING):
+        renewal.once()
+    assert "no key of this gateway" in caplog.records[-1].message
 
 
 @pytest.mark.parametrize(
@@ -328,9 +431,7 @@ def test_what_ends_is_warned_of_at_30_and_7_days(box: Box, days_left: int, said:
     assert all(said in text and "milepost keys request" in text for text in warnings)
 
 
-def test_every_key_is_listed_with_who_vouches_for_it(
-    box: Box, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_every_key_is_listed_with_who_vouches_for_it(box: Box) -> None:
     stores, _ = owned(box, days=20)
 
     rows = {each.name: each for each in keylist.held(stores.home, stores.log, AT)}
@@ -342,7 +443,8 @@ def test_every_key_is_listed_with_who_vouches_for_it(
     assert "nobody certifies it" not in rows["note"].line()
     assert "stream by did:key:" in rows["component-tyre"].line()
     assert rows["log"].as_json()["expires_s"] == rows["gateway"].expires_s
-    assert "expires in 20 days" in caplog.text
+    told = certify(stores, NOTHING, box.stamp.wall_ms // 1000, clock_set=True)
+    assert "expires in 20 days" in told[0]
 
 
 def test_an_owner_under_another_owner_grants_no_more_than_he_has() -> None:
