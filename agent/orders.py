@@ -87,7 +87,7 @@ class Counter:
         book = self._book
         match asked:
             case Order(party=party, order=order):
-                view = book.order(PublicKey.from_did(party), order)
+                view = book.order(PublicKey.from_did(party), order, outside=True)
                 return _with(done, channel=commands.channel_of(view))
             case Claims(claims=promises):
                 return _with(done, claims=self._claim(promises))

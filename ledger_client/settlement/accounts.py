@@ -54,6 +54,18 @@ _VERSIONS = (
         "CREATE INDEX settlement_spent_account ON settlement_spent (account, at_s)",
         "CREATE INDEX settlement_spent_channel ON settlement_spent (channel)",
     ),
+    (
+        (
+            "CREATE TABLE settlement_shares (agreement BLOB NOT NULL, place INTEGER NOT NULL,"
+            " account BLOB NOT NULL, bps INTEGER NOT NULL, credited INTEGER NOT NULL,"
+            " PRIMARY KEY (agreement, place)) STRICT, WITHOUT ROWID"
+        ),
+        (
+            "CREATE TRIGGER settlement_shares_rise BEFORE UPDATE ON settlement_shares"
+            " WHEN NEW.credited < OLD.credited OR NEW.account != OLD.account OR NEW.bps != OLD.bps"
+            " BEGIN SELECT RAISE (ABORT, 'what was divided stays divided'); END"
+        ),
+    ),
 )
 
 
@@ -152,6 +164,35 @@ class Accounts:
             since_s,
         )
         return 0 if row is None else int(row[0])
+
+    def earned(self, agreement: bytes, payee: PublicKey) -> int:
+        """What a payee ever claimed on channels of an agreement."""
+        rows = self._db.execute(
+            "SELECT terms, claimed FROM settlement_channels WHERE instr(terms, ?) > 0", (agreement,)
+        )
+        held = [(parse_terms(terms), int(claimed)) for terms, claimed in rows]
+        return sum(
+            claimed
+            for terms, claimed in held
+            if (terms.agreement, terms.payee) == (agreement, payee)
+        )
+
+    def shares(self, agreement: bytes) -> list[tuple[bytes, int, int]]:
+        """Account, basis points and credited total of each part; none before the first division."""
+        return self._db.execute(
+            "SELECT account, bps, credited FROM settlement_shares WHERE agreement = ?"
+            " ORDER BY place",
+            (agreement,),
+        ).fetchall()
+
+    def note_shares(self, agreement: bytes, parts: Sequence[tuple[bytes, int, int]]) -> None:
+        """Keep what each part has of an agreement by now."""
+        self._db.executemany(
+            "INSERT INTO settlement_shares VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (agreement, place) DO UPDATE SET account = excluded.account,"
+            " bps = excluded.bps, credited = excluded.credited",
+            [(agreement, place, *part) for place, part in enumerate(parts)],
+        )
 
     def move(
         self, verb: str, postings: Sequence[Posting], proofs: Sequence[bytes], now_s: int

@@ -1,7 +1,8 @@
 """The embedded ledger: what it does on whose word, and how one party sees it.
 
-Orders and vouchers come in signed, movements go to `accounts`. A party that this ledger's operator
-certified pays within its certificate; one whose certificate was taken back orders nothing more.
+Orders and vouchers come in signed, movements go to `accounts`. A party from outside this process
+that the ledger's operator certified pays in what its certificate allows; once that was taken back,
+nothing more.
 """
 
 import sqlite3
@@ -14,7 +15,7 @@ from ledger_client.channels import Event, State, Terms, advance, exponent
 from ledger_client.errors import RemoteError
 from ledger_client.keys import PublicKey, SigningKey
 from ledger_client.log import Log
-from ledger_client.settlement import Claim, Outcome, RefusedError, View
+from ledger_client.settlement import Claim, Outcome, RefusedError, View, sharing
 from ledger_client.settlement.accounts import Accounts
 from ledger_client.settlement.allowances import Allowances
 from ledger_client.settlement.movements import (
@@ -107,8 +108,10 @@ class Book:
         if short > 0:
             self.issue(holder, self._accounts.issued(account) + short)
 
-    def order(self, party: PublicKey, data: bytes) -> View:
+    def order(self, party: PublicKey, data: bytes, *, outside: bool = False) -> View:
         """Do what `party` signed: open, close, close_now or finish.
+
+        One `outside` this process is held to its certificate here; what is at stake counts.
 
         Raises:
             RefusedError: not allowed to this party, not covered, or not now.
@@ -119,12 +122,12 @@ class Book:
             raise RefusedError(f"an order for the ledger {order.ledger!a}, this is {self.name!a}")
         with self._accounts.transaction():
             if order.verb == "open":
-                self._open(party, order, data)
+                self._open(party, order, data, outside=outside)
             else:
-                self._end(party, order, data)
+                self._end(party, order, data, outside=outside)
             return self._known(order.channel)
 
-    def _open(self, party: PublicKey, order: Order, data: bytes) -> None:
+    def _open(self, party: PublicKey, order: Order, data: bytes, *, outside: bool) -> None:
         terms = order.terms
         if terms is None or terms.channel != order.channel or terms.payer != party:
             raise RefusedError("a channel is opened by its payer, with its terms")
@@ -139,7 +142,8 @@ class Book:
         state = advance(view.state, Event.FUND)
         if not 0 < more <= self.balance(party.thumbprint):
             raise RefusedError(f"{more} minor units are not covered")
-        self._allow(party, more)
+        if outside:
+            self._allow(party, more)
         self._move("open", ((party.thumbprint, -more), (order.channel, more)), (data,))
         self._accounts.put(replace(view, state=state, funded=order.total))
         self._accounts.spend(terms, more, self._now_s())
@@ -159,7 +163,7 @@ class Book:
                 f" {allowed.minor_units_max} {allowed.period}, of which {spent} are spent"
             )
 
-    def _end(self, party: PublicKey, order: Order, data: bytes) -> None:
+    def _end(self, party: PublicKey, order: Order, data: bytes, *, outside: bool) -> None:
         view = self._known(order.channel)
         now_s = self._now_s()
         match order.verb:
@@ -177,7 +181,7 @@ class Book:
             return  # it was done before
         if not allowed:
             raise RefusedError(f"{order.verb} is not for this party, or not at this time")
-        if order.verb == "close" and self._allowances.revoked(party):
+        if outside and order.verb == "close" and self._allowances.revoked(party):
             raise RefusedError(f"the certificate of {party.short_id} was taken back")
         closes_at_s = view.closes_at_s
         postings: tuple[Posting, ...] = ()
@@ -218,6 +222,34 @@ class Book:
         if postings:
             self._move("claim", postings, proofs)
         return outcomes
+
+    def share(self, data: bytes) -> int:
+        """Divide what a collector was paid under an agreement since that was last done.
+
+        Anybody may hand the order over; returns how much went to the others.
+
+        Raises:
+            RefusedError: for another ledger, other shares than before, or money that is not there.
+            RemoteError: not an order that its collector signed.
+        """
+        order, accounts = sharing.verify(data), self._accounts
+        if order.ledger != self.name:
+            raise RefusedError(f"an order for the ledger {order.ledger!a}, this is {self.name!a}")
+        with accounts.transaction():
+            held = accounts.shares(order.agreement) or [(*part, 0) for part in order.parts]
+            if tuple((account, bps) for account, bps, _ in held) != order.parts:
+                raise RefusedError("the shares of this agreement were others before")
+            total = accounts.earned(order.agreement, order.collector)
+            division = sharing.divide(order, [credited for _, _, credited in held], total)
+            if not division.postings:
+                return 0
+            amount = -division.postings[0][1]
+            if amount > self.balance(order.collector.thumbprint):
+                raise RefusedError(f"{amount} minor units are not covered")
+            self._move(sharing.VERB, division.postings, (data,))
+            parts = zip(order.parts, division.credited, strict=True)
+            accounts.note_shares(order.agreement, [(*part, credited) for part, credited in parts])
+            return amount
 
     def _good(self, claim: Claim) -> View:
         """The channel of a claim that may be paid; raises RemoteError for any other."""

@@ -18,10 +18,10 @@ ISSUANCE = bytes(ACCOUNT_BYTES)
 """The account that money is issued from: its balance is minus everything that is in circulation."""
 CLAIMS_MAX = 100
 """Vouchers in one movement: 100 of them with their terms fit the size limit of a statement."""
-EVIDENCE_BYTES_MAX = 1536
+EVIDENCE_BYTES_MAX = 1600
 ORDER_TYPE = "application/vnd.milepost.order+cbor"
 VERSION = 1
-VERBS = frozenset({"issue", "open", "claim", "close", "close_now", "finish"})
+VERBS = frozenset({"issue", "open", "claim", "close", "close_now", "finish", "share"})
 
 Posting = tuple[bytes, int]
 

@@ -71,7 +71,7 @@ class Ledger:
         on = on or terms()
         what = on if verb == "open" else None
         signed = sign_order(key, Order(verb, LEDGER, on.channel, total, what))
-        return self.book.order(key.public, signed)
+        return self.book.order(key.public, signed, outside=True)
 
 
 def test_a_certified_payer_puts_in_what_its_certificate_allows_and_no_unit_more() -> None:
@@ -184,6 +184,20 @@ def test_a_newer_certificate_takes_the_place_of_an_older_one_also_after_a_new_op
     assert ledger.order("open", 200).funded == 200
     with pytest.raises(RefusedError, match="beyond"):
         ledger.order("open", 201)
+
+
+def test_a_party_of_this_process_is_held_to_its_certificate_by_its_own_desk() -> None:
+    ledger = Ledger()
+    ledger.revoke(ledger.certify(most=10))
+    ledger.book.issue(BUYER.public, 1_000)
+    on = terms()
+
+    for verb, total in (("open", 200), ("close", 0)):
+        what = on if verb == "open" else None
+        signed = sign_order(BUYER, Order(verb, LEDGER, on.channel, total, what))
+        ledger.book.order(BUYER.public, signed)
+
+    assert ledger.book.balance(on.channel) == 200
 
 
 def test_a_refill_brings_what_may_still_be_spent_and_the_same_twice_is_once() -> None:
