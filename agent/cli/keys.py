@@ -63,7 +63,7 @@ def keys(
         typer.echo(printable(row.line(), LINE_CHARACTERS_MAX))
     typer.echo(f"and the keys of {subjects} subjects, which seal their readings")
     if pending:
-        typer.echo(f"{pending} files of the owner go onto the log when the gateway starts")
+        typer.echo(f"{pending} files of the owner go onto the log within the hour, or when the gateway starts")
     if at.now_s is None:
         typer.echo("the clock is not set: what ends is judged by the newest checkpoint")
     for row in rows:
@@ -126,7 +126,7 @@ def accept(
         bool, typer.Option("--new-owner", help="The gateway has changed hands.")
     ] = False,
 ) -> None:
-    """Take what the owner decided; it goes onto the log at once, or when the gateway starts."""
+    """Take what the owner decided; it goes onto the log at once, or within the hour."""
     folder = _folder(home)
     data = owner.read_artefact(file)
     with _reading(folder) as (log, at):
@@ -134,7 +134,7 @@ def accept(
     try:
         folder.lock()
     except HomeError:
-        typer.echo("the gateway is running: it goes onto the log when it starts again")
+        typer.echo("the gateway is running: it goes onto the log within the hour, or when it starts again")
         return
     try:
         with _writing(folder) as (log, at):

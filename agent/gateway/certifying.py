@@ -68,7 +68,7 @@ def _kept_from_paying(stores: Stores, limits: Mapping[str, Limits]) -> Iterator[
         ):
             yield (
                 f"{name} may spend nothing: the owner's certificate names no amount of"
-                f" {each.asset}; ask for another: milepost keys request, milepost owner grant --most"
+                f" {each.asset}; ask for another: milepost keys request, and grant it --most"
             )
 
 
