@@ -13,7 +13,7 @@ from ledger_client import cbor, cose, record, shapes, statements, trust
 from ledger_client.channels import Event, State, Terms, Voucher, advance, parse_terms
 from ledger_client.errors import ProofError, RemoteError
 from ledger_client.keys import PublicKey
-from ledger_client.settlement import movements
+from ledger_client.settlement import movements, sharing
 from ledger_client.settlement.movements import EVIDENCE_BYTES_MAX, ISSUANCE, Movement, Posting
 from ledger_client.statements import Statement
 from ledger_client.verify import verify_record
@@ -43,6 +43,14 @@ class Claimed:
 
 
 @dataclass(slots=True)
+class Shared:
+    """What was divided under an agreement: accounts with basis points, and what each had so far."""
+
+    parts: tuple[tuple[bytes, int], ...]
+    credited: tuple[int, ...]
+
+
+@dataclass(slots=True)
 class Books:
     """Everything that the entries establish. Balances are by account and sum to zero.
 
@@ -55,6 +63,7 @@ class Books:
     issued: dict[bytes, int] = field(default_factory=dict)
     channels: dict[bytes, Channel] = field(default_factory=dict)
     holders: dict[bytes, PublicKey] = field(default_factory=dict)
+    shared: dict[bytes, Shared] = field(default_factory=dict)
     claims: list[Claimed] = field(default_factory=list)
 
 
@@ -117,9 +126,11 @@ class _Keeper:
         self._operator, books.asset = statement.issuer, movement.asset
         if movement.verb == "claim":
             expected = self._claims(index, statement.issued_s, movement)
+        elif len(movement.evidence) != 1:
+            raise ProofError(f"{movement.verb}: expected one signed order")
+        elif movement.verb == sharing.VERB:
+            expected = self._share(movement.evidence[0])
         else:
-            if len(movement.evidence) != 1:
-                raise ProofError(f"{movement.verb}: expected one signed order")
             expected = self._order(movement.verb, movement.evidence[0], statement)
         if expected != movement.postings:
             raise ProofError(f"{movement.verb}: its postings are not what its evidence asks for")
@@ -195,6 +206,22 @@ class _Keeper:
         left = channel.funded - channel.claimed
         terms = channel.terms
         return ((terms.channel, -left), (terms.payer.thumbprint, left)) if left else ()
+
+    def _share(self, data: bytes) -> tuple[Posting, ...]:
+        order = sharing.verify(data)
+        shared = self.books.shared.setdefault(
+            order.agreement, Shared(order.parts, (0,) * len(order.parts))
+        )
+        if (order.ledger, order.parts) != (self._ledger, shared.parts):
+            raise ProofError("share: an order for another ledger, or with other shares than before")
+        total = sum(
+            channel.claimed
+            for channel in self.books.channels.values()
+            if channel.terms.agreement == order.agreement and channel.terms.payee == order.collector
+        )
+        division = sharing.divide(order, shared.credited, total)
+        shared.credited = division.credited
+        return division.postings
 
     def _known(self, channel: bytes) -> Channel:
         try:
