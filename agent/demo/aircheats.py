@@ -6,6 +6,7 @@ from agent.admission import Refusal
 from agent.demo.cheats import Cheat, Finding, Outcome, Shown, until
 from agent.demo.guests import Onlooker
 from agent.running import Connection
+from firmware_bridge.links import State
 from firmware_bridge.neighbourhood.cheats import CHARGER, ELSEWHERE, STRAP, Rogue, Sent
 from firmware_bridge.radio import Clock, Stamp
 
@@ -14,6 +15,7 @@ QUIET_S = 9.5
 QUIET_MAX_S = 3.0
 """How long that sensor may say nothing, in a demo with cheats."""
 SCAN_S = 1.5
+WAIT_MAX_S = 6.0
 OLD_AFTER_S = 3.0
 LENT_S = 2.5
 BACK_S = 3_600
@@ -104,9 +106,11 @@ class ReplayedBeat(_Packet):
     after_s = 3.0
 
     async def act(self, connection: Connection, shown: Shown) -> None:
-        """Overhear one, wait, say it again."""
-        del connection, shown
-        await until(lambda: self._rogue.overheard(STRAP), OLD_AFTER_S)
+        """Overhear one that was recorded, wait, say it again."""
+        del connection
+        await until(lambda: _subscribed(shown, self._rogue.address(STRAP)), WAIT_MAX_S)
+        before = self._rogue.overheard(STRAP)
+        await until(lambda: self._rogue.overheard(STRAP) != before, OLD_AFTER_S)
         beat = self._rogue.overheard(STRAP)
         await asyncio.sleep(OLD_AFTER_S)
         self._sent = await self._rogue.replay_beat(beat)
@@ -143,7 +147,8 @@ class ReplayedFrame(_Packet):
     async def act(self, connection: Connection, shown: Shown) -> None:
         """Overhear one, wait, broadcast it again."""
         del connection
-        await until(lambda: self._rogue.overheard(CHARGER), OLD_AFTER_S)
+        address = self._rogue.address(CHARGER)
+        await until(lambda: _heard(shown, address), WAIT_MAX_S)
         frame = self._rogue.overheard(CHARGER)
         await asyncio.sleep(OLD_AFTER_S)
         self._before = shown.running.pipeline.refused[Refusal.REPLAYED]
@@ -208,8 +213,10 @@ class Silence:
         self._topic = ""
 
     async def act(self, connection: Connection, shown: Shown) -> None:
-        """Take it away and bring it back."""
+        """Take it away once it was heard, and bring it back."""
         del connection
+        address = self._rogue.address(QUIET)
+        await until(lambda: _heard(shown, address), WAIT_MAX_S)
         self._topic = f"c/{shown.running.stores.components[QUIET].id}/alert/silent"
         self._rogue.take_away(QUIET)
         await asyncio.sleep(QUIET_S)
@@ -267,6 +274,18 @@ class ClockBack:
         if early:
             return Finding(Outcome.TAKEN, f"entry {early[0].entry} is an hour early", evidence)
         return Finding(Outcome.UNSEEN, evidence=evidence)
+
+
+def _heard(shown: Shown, address: str) -> bool:
+    """Whether the gateway has heard that device."""
+    links = shown.running.radio.links()
+    return any(link.heard_ms is not None for link in links if link.address == address)
+
+
+def _subscribed(shown: Shown, address: str) -> bool:
+    """Whether the gateway hears that device by a link."""
+    links = shown.running.radio.links()
+    return any(link.state == State.SUBSCRIBED for link in links if link.address == address)
 
 
 def on_the_air(rogue: Rogue, onlooker: Onlooker, clock: SetClock) -> list[Cheat]:

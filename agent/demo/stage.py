@@ -8,7 +8,7 @@ from agent.demo.parties import Parties
 from agent.demo.programme import Programme
 from agent.demo.street import Street
 from agent.running import Running, Trade
-from agent.status import Board, Snapshot
+from agent.status import Board, CheatView, Snapshot
 from firmware_bridge.neighbourhood.cheats import Rogue
 
 PATIENCE_S = {QUIET: QUIET_MAX_S}
@@ -43,7 +43,10 @@ class Stage:
         if self._programme is not None:
             self._programme.cheats.judge()
 
+    def cheats(self) -> tuple[CheatView, ...]:
+        """Each cheat and what is found of it; none in an honest demo."""
+        return () if self._programme is None else tuple(self._programme.cheats.views())
+
     def shown(self, now: Snapshot) -> Snapshot:
         """A snapshot of the gateway, and what is to be seen on its street."""
-        cheats = () if self._programme is None else tuple(self._programme.cheats.views())
-        return msgspec.structs.replace(now, cheats=cheats)
+        return msgspec.structs.replace(now, cheats=self.cheats())
