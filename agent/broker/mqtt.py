@@ -20,6 +20,7 @@ import aiomqtt
 
 from agent.broker import BrokerError, Message
 from agent.broker.endpoint import Endpoint
+from firmware_bridge.cancellation import stop_if_cancelled
 
 if TYPE_CHECKING:
     from paho.mqtt.reasoncodes import ReasonCode
@@ -161,6 +162,7 @@ class MqttBroker:
                         deadline.reschedule(clock())
             if clock() - since_s > self._limits.backoff_max_s:
                 self._failures = 0  # it held; two agents that share a client id never get here
+            stop_if_cancelled()
             await asyncio.sleep(self._backoff_s())
 
     async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
@@ -188,12 +190,19 @@ class MqttBroker:
         """Publish over this connection; `run` cuts the wait short when the connection ends."""
         if self._client is None:
             raise aiomqtt.MqttError("not connected")
+        async with self._answer():
+            await self._client.publish(topic, payload, qos=1, retain=retain, timeout=inf)
+
+    @asynccontextmanager
+    async def _answer(self) -> AsyncIterator[None]:
+        """Bound a question to the broker; its connection's end is the end of the wait."""
         async with asyncio.timeout(self._limits.puback_max_s) as deadline:
             self._deadlines.add(deadline)
             try:
-                await self._client.publish(topic, payload, qos=1, retain=retain, timeout=inf)
+                yield
             finally:
                 self._deadlines.discard(deadline)
+        stop_if_cancelled()
 
     @asynccontextmanager
     async def subscribe(self, *filters: str) -> AsyncIterator[AsyncIterator[Message]]:
@@ -206,14 +215,16 @@ class MqttBroker:
         self._inboxes.append(inbox)
         try:
             if self._client is not None and self.connected.is_set():
-                with suppress(aiomqtt.MqttError):  # `run` subscribes again after the reconnect
-                    await _subscribe(self._client, filters)
+                with suppress(aiomqtt.MqttError, TimeoutError):  # `run` does so when it is back
+                    async with self._answer():
+                        await _subscribe(self._client, filters)
             yield inbox
             others = {text for box in self._inboxes if box is not inbox for text in box.filters}
             unused = sorted(set(filters) - others)
             if unused and self._client is not None:
-                with suppress(aiomqtt.MqttError):
-                    await self._client.unsubscribe(unused)
+                with suppress(aiomqtt.MqttError, TimeoutError):
+                    async with self._answer():
+                        await self._client.unsubscribe(unused, timeout=inf)
         finally:
             self._inboxes.remove(inbox)
         inbox.forget()
@@ -269,6 +280,7 @@ class MqttBroker:
             self._client = client
             for inbox in tuple(self._inboxes):
                 await _subscribe(client, inbox.filters)
+            stop_if_cancelled()
             self.connected.set()
             _log.info("broker %s answers", self._endpoint.url)
             await self._sort(client)

@@ -15,6 +15,7 @@ from bleak import BleakClient, BleakScanner
 from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData, AdvertisementDataCallback
 
+from firmware_bridge.cancellation import stop_if_cancelled
 from firmware_bridge.errors import LinkLostError
 from firmware_bridge.links import Event, Link, Policy, Remedy, State, Watchdog
 from firmware_bridge.packets import Advert, Answer, Notification, Packet
@@ -218,12 +219,12 @@ class Listener:
 
     async def _scan_forever(self) -> None:
         while True:
-            _stop_if_cancelled()
+            stop_if_cancelled()
             self._deaf.clear()
             try:
                 await self._scan_until_deaf()
             except LINK_ERRORS as error:
-                _stop_if_cancelled()
+                stop_if_cancelled()
                 LOG.warning("the scanner failed, trying again: %s", why(error))
                 await _wait(self._deaf, self._limits.scanner_retry_s)
             if self._watchdog.mended is Remedy.RESET:
@@ -237,7 +238,7 @@ class Listener:
         async with asyncio.timeout(BACKEND_CALL_MAX_S):
             await scanner.start()
         try:
-            _stop_if_cancelled()
+            stop_if_cancelled()
             await self._deaf.wait()
         finally:
             with contextlib.suppress(*LINK_ERRORS):  # as a farewell to a link
@@ -276,7 +277,7 @@ class Listener:
                 track.queued.clear()
                 track.link = track.link.after(Event.ADMITTED, self._clock().boottime_ms)
                 reason = await self._converse(track)
-            _stop_if_cancelled()
+            stop_if_cancelled()
             LOG.info("%s: %s", track.device.address, reason)
             track.link = track.link.after(
                 Event.DOWN, self._clock().boottime_ms, chance=self._dice(), error=reason
@@ -301,7 +302,7 @@ class Listener:
                     bonded = await self._pair(track.device, client)
                     await conversation.subscribe(client, take, bonded=bonded)
                     deadline.reschedule(None)
-                    _stop_if_cancelled()
+                    stop_if_cancelled()
                     up()
                     await conversation.go_on()
         except LINK_ERRORS as error:
@@ -345,13 +346,3 @@ async def _wait(event: asyncio.Event, seconds: float) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()
-
-
-def _stop_if_cancelled() -> None:
-    """Be cancelled now where a library swallowed it, as `asyncio.wait_for` of Python 3.11 can.
-
-    Called before each wait that would else never end.
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
