@@ -1,14 +1,18 @@
 """What is sold, and how a buyer judges it before paying: proved readings, units of a meter.
 
-Pure. An item's body for readings is CBOR [transparent statement, [leaf...]]; for a metered service
-[unit number from 1, meter in joules when it passed]. Both sides compute the same content identity.
+Pure. An item's body for readings is CBOR [transparent statement, disclosure], all leaves of a batch
+or chosen ones with their paths (`ledger_client.disclosure`); for a metered service [unit number
+from 1, meter in joules when it passed]. Both sides compute the same content identity.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
-from ledger_client import batches, cbor, leaves, receipts, shapes, statements
+from agent.marks import ISSUER_BYTES, Readings, marks
+from ledger_client import batches, cbor, disclosure, receipts, shapes, statements
 from ledger_client.channels import Terms
+from ledger_client.disclosure import Disclosure, Part
 from ledger_client.errors import RemoteError
 from ledger_client.keys import PublicKey
 from ledger_client.messages import BODY_BYTES_MAX, Item
@@ -17,9 +21,43 @@ SOURCE_BYTES = 16
 SIMULATED = 9
 
 
-def readings_body(statement: bytes, receipt: bytes, disclosed: list[bytes]) -> bytes:
-    """One batch as goods: the statement with its receipt attached, and all its leaves."""
-    return cbor.encode([statements.attach(statement, [receipt]), disclosed])
+def readings_body(statement: bytes, receipt: bytes, disclosed: Disclosure) -> bytes:
+    """One batch as goods: the statement with its receipt attached, and the leaves that are sold."""
+    return cbor.encode([statements.attach(statement, [receipt]), disclosure.encode(disclosed)])
+
+
+def without(body: bytes, price: int, known: frozenset[int]) -> tuple[bytes, int] | None:
+    """The same readings but those of the `known` leaf indices, at the same price each.
+
+    None when nothing is left.
+
+    Raises:
+        RemoteError: no readings, or none of these among them.
+    """
+    transparent, value = shapes.array(cbor.decode(body, size_max=BODY_BYTES_MAX), "readings", 2)
+    given = disclosure.parse(value)
+    if given is None:
+        raise RemoteError("an item without readings")
+    here = _indices(given)
+    if not known <= set(here):
+        raise RemoteError("a refusal of readings that the item does not hold")
+    fresh = [index for index in here if index not in known]
+    if not known or price % len(here):
+        raise RemoteError("a refusal of readings that names none, or of goods of another kind")
+    if not fresh:
+        return None
+    rest: Disclosure | None = (
+        replace(given, chosen=tuple(each for each in given.chosen if each.index not in known))
+        if isinstance(given, Part)
+        else disclosure.choose(given, fresh)
+    )
+    return cbor.encode([transparent, disclosure.encode(rest)]), price // len(here) * len(fresh)
+
+
+def _indices(given: Disclosure) -> Sequence[int]:
+    if isinstance(given, Part):
+        return [each.index for each in given.chosen]
+    return range(len(given))
 
 
 def readings_source(statement: bytes) -> bytes:
@@ -40,8 +78,8 @@ class ReadingsWanted:
     least_provenance: int
     agreement: bytes | None = None
 
-    def accept(self, terms: Terms, item: Item) -> bytes:
-        """The identity of a batch that is worth its price.
+    def accept(self, terms: Terms, item: Item) -> Readings:
+        """What is in an item that is worth its price, each reading with its mark.
 
         Raises:
             RemoteError: not proved, not theirs, not enough provenance, or another price.
@@ -56,23 +94,29 @@ class ReadingsWanted:
             raise RemoteError("readings come with one receipt")
         receipts.verify_inclusion(self.log_key, statement.receipts[0], statement.digest)
         batch = batches.decode(statement.payload)
-        leaves.verify(
-            [shapes.octets(leaf, "leaf") for leaf in shapes.array(disclosed, "leaves")], batch
-        )
+        given = disclosure.parse(disclosed)
+        if given is None:
+            raise RemoteError("an item without readings")
+        readings = disclosure.verify(given, batch)
         if self.agreement not in {None, batch.agreement}:
             raise RemoteError("readings that another agreement governs, or none")
-        if not terms.simulated and SIMULATED in batch.provenance:
+        provenance = {reading.provenance for reading in readings}
+        if not terms.simulated and SIMULATED in provenance:
             raise RemoteError("simulated readings are paid on a demo channel only")
-        if min(batch.provenance) < self.least_provenance:
+        if min(provenance) < self.least_provenance:
             raise RemoteError(
-                f"readings of provenance {min(batch.provenance)}, the least paid for is"
+                f"readings of provenance {min(provenance)}, the least paid for is"
                 f" {self.least_provenance}"
             )
-        if item.invoice.price != self.price * batch.leaf_count:
+        if item.invoice.price != self.price * len(readings):
             raise RemoteError(
-                f"{item.invoice.price} for {batch.leaf_count} readings at {self.price} each"
+                f"{item.invoice.price} for {len(readings)} readings at {self.price} each"
             )
-        return statement.digest[:SOURCE_BYTES]
+        return Readings(
+            statement.digest[:SOURCE_BYTES],
+            self.issuer.thumbprint[:ISSUER_BYTES],
+            marks(list(zip(_indices(given), readings, strict=True)), terms.payer.raw),
+        )
 
 
 @dataclass(frozen=True, slots=True)

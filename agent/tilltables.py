@@ -45,4 +45,39 @@ VERSIONS = (
         ),
     ),
     ("ALTER TABLE till_channels ADD COLUMN barred INTEGER NOT NULL DEFAULT 0",),
+    (
+        "DROP TRIGGER till_channels_rise",
+        (  # a seller takes back what it certainly was not paid for, and sells it anew; see reissue
+            "CREATE TRIGGER till_channels_rise BEFORE UPDATE ON till_channels"
+            " WHEN NEW.total < OLD.total OR NEW.funded < OLD.funded OR NEW.claimed < OLD.claimed"
+            " OR NEW.channel != OLD.channel OR NEW.terms != OLD.terms OR NEW.credit != OLD.credit"
+            " OR ((NEW.n < OLD.n OR NEW.due < OLD.due) AND"
+            " (OLD.role != 'seller' OR NEW.due < OLD.total + min(0, OLD.credit)))"
+            " BEGIN SELECT RAISE (ABORT, 'a channel of the till never goes backwards'); END"
+        ),
+        "DROP TRIGGER till_items_stay",
+        (
+            "CREATE TRIGGER till_items_stay BEFORE DELETE ON till_items"
+            " WHEN NOT EXISTS (SELECT 1 FROM till_channels WHERE id = OLD.id AND role = 'seller'"
+            " AND state = 'open' AND OLD.due > total + min(0, credit))"
+            " BEGIN SELECT RAISE (ABORT, 'a line of the till is never forgotten'); END"
+        ),
+        (
+            "CREATE TABLE till_known (pair BLOB NOT NULL, source BLOB NOT NULL,"
+            " known BLOB NOT NULL, PRIMARY KEY (pair, source)) STRICT, WITHOUT ROWID"
+        ),
+        (
+            "CREATE TABLE till_forgone (pair BLOB PRIMARY KEY, day INTEGER NOT NULL,"
+            " amount INTEGER NOT NULL) STRICT, WITHOUT ROWID"
+        ),
+        (
+            "CREATE TABLE till_readings (minute INTEGER NOT NULL, mark BLOB NOT NULL,"
+            " issuer BLOB NOT NULL, PRIMARY KEY (minute, mark)) STRICT, WITHOUT ROWID"
+        ),
+        "CREATE TABLE till_readings_floor (minute INTEGER NOT NULL) STRICT",
+        (
+            "CREATE TABLE till_spent (budget BLOB PRIMARY KEY, period INTEGER NOT NULL,"
+            " spent INTEGER NOT NULL) STRICT, WITHOUT ROWID"
+        ),
+    ),
 )

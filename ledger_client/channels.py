@@ -216,6 +216,8 @@ class Selling:
 
     `window` is the credit in minor units: greatest `due - best`; negative means prepaid by so much.
     `reserve` is kept back from `funded` (fees of claiming). `best` is the highest voucher held.
+    `prepaid` is the most that a voucher may ever be ahead of `due`, `forgone` what the buyer
+    refused today of what it was sent, because it had paid for it elsewhere.
     """
 
     state: State
@@ -226,16 +228,30 @@ class Selling:
     best: int
     window: int
     reserve: int
+    prepaid: int = 0
+    forgone: int = 0
+
+    @property
+    def acknowledged(self) -> int:
+        """What is due for items that the buyer certainly has."""
+        return max(0, self.best - self.prepaid)
 
     def room(self) -> int:
         """The greatest price that may be sold now, in minor units; 0 when nothing may.
 
         Nothing while the ledger paid more than the voucher held here: it is on its way to us, or
-        this store is an old backup.
+        this store is an old backup. Prepaid, there is room for what is paid once all that is to be
+        paid ahead (or all that is left) is.
         """
         if self.state is not State.OPEN or self.claimed > self.best:
             return 0
-        return max(0, min(self.best + self.window, self.funded - self.reserve) - self.due)
+        left = self.funded - self.reserve - self.due
+        ahead = self.best - self.due
+        if self.window >= 0:
+            return max(0, min(ahead + self.window - self.forgone, left))
+        if ahead < min(-self.window, left) or self.forgone >= self.prepaid:
+            return 0
+        return max(0, min(ahead, left))
 
     def sell(self, price: int) -> "Selling":
         """One more item at `price`; raises LocalError beyond `room()`."""
@@ -256,7 +272,7 @@ class Selling:
         if total > self.funded:
             raise RemoteError(f"a voucher over {total} on a channel funded with {self.funded}")
         state = advance(self.state, Event.CREDIT)
-        if total > self.due + max(0, -self.window):
+        if total > self.due + self.prepaid:
             state = advance(state, Event.FREEZE)
         return replace(self, state=state, best=total)
 
@@ -285,16 +301,23 @@ class Buying:
             return Place.NEXT
         return Place.REPEAT if n <= self.n else Place.GAP
 
-    def take(self, price: int, due: int) -> "Buying":
-        """Receive the next item, promise all that is due; raises RemoteError on a wrong invoice."""
+    def take(self, price: int, due: int, ahead: int = 0) -> "Buying":
+        """Receive the next item, promise all that is due and, where it is prepaid, `ahead` more.
+
+        Raises:
+            RemoteError: a wrong invoice.
+        """
         if price < 1 or due != self.due + price:
             raise RemoteError(f"an invoice of {due} where {self.due} + {price} was due")
         if due > self.funded:
             raise RemoteError(f"an invoice of {due} on a channel funded with {self.funded}")
-        signed = max(self.signed, due)
-        return replace(
-            self, state=advance(self.state, Event.TRADE), n=self.n + 1, due=due, signed=signed
-        )
+        taken = replace(self, state=advance(self.state, Event.TRADE), n=self.n + 1, due=due)
+        return taken.prepay(ahead)
+
+    def prepay(self, ahead: int) -> "Buying":
+        """Promise `ahead` more than is due, as far as the channel is funded; never less again."""
+        advance(self.state, Event.TRADE)
+        return replace(self, signed=max(self.signed, min(self.due + ahead, self.funded)))
 
     def adopt(self, total: int) -> "Buying":
         """A higher total under our own signature: this store is an old backup and must not sign."""

@@ -8,9 +8,11 @@ the invoice alone proves later what was invoiced.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import pairwise
 from typing import assert_never
 
 from ledger_client import cbor, shapes
+from ledger_client.batches import LEAVES_MAX
 from ledger_client.channels import (
     MONEY_MAX,
     SIGNATURE_BYTES_MAX,
@@ -28,6 +30,8 @@ BODY_BYTES_MAX = 60_000
 """Greatest body of an item: the message around it must fit the decoder's 64 KiB."""
 ITEM_TYPE = "application/vnd.milepost.item+cbor"
 RUN_BYTES = 8
+KNOWN_MAX = 2_048
+"""Most readings of one item that a refusal names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,11 @@ class Invoice:
     def verify(self, seller: PublicKey) -> None:
         """Raise SignatureError unless `seller` signed exactly this."""
         verify_words(seller, ITEM_TYPE, self._words(), self.signature)
+
+    @property
+    def name(self) -> bytes:
+        """SHA-256 of all that is signed: tells it from any other, also under the same number."""
+        return sha256(cbor.encode(self._words())).digest()
 
     def _words(self) -> tuple[object, ...]:
         return (self.channel, self.n, self.price, self.due, self.digest)
@@ -68,13 +77,25 @@ def sign_item(key: SigningKey, channel: bytes, place: tuple[int, int, int], body
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """An item that the buyer will not take: its number and its invoice's name.
+
+    `known` are the rising indices of those of its readings that were paid for before.
+    """
+
+    n: int
+    invoice: bytes
+    known: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """Where one side stands: sent on connecting and on doubt. Only what is signed is believed.
 
     `voucher` is the best one held or signed; `last` the newest item's invoice, from the buyer only.
     `run` names the seller's run, 8 bytes; the buyer says the one that it heard last, so that an old
-    answer is not taken for one to this run. `refused` is the item that the buyer will not take, or
-    0.
+    answer is not taken for one to this run. `refused` is what the buyer will not take. `window` is
+    the seller's credit; negative, so much is to be promised ahead.
     """
 
     terms: Terms
@@ -85,13 +106,14 @@ class Standing:
     voucher: Voucher | None
     last: Invoice | None
     run: bytes = b""
-    refused: int = 0
+    refused: Refusal | None = None
+    window: int = 0
 
 
 Message = Item | Voucher | Standing
 _STANDING = (
     *("ch", "terms", "funded", "claimed", "total", "sig"),
-    *("due", "n", "last", "run", "refused"),
+    *("due", "n", "last", "run", "refused", "window"),
 )
 
 
@@ -110,7 +132,7 @@ def encode(message: Message) -> bytes:
 
 
 def _standing(message: Standing) -> dict[str, object]:
-    voucher, last = message.voucher, message.last
+    voucher, last, refused = message.voucher, message.last, message.refused
     return {
         "ch": message.terms.channel,
         "terms": message.terms.encoded,
@@ -122,7 +144,8 @@ def _standing(message: Standing) -> dict[str, object]:
         "n": message.n,
         "last": None if last is None else [last.price, last.digest, last.signature],
         "run": message.run,
-        "refused": message.refused,
+        "refused": None if refused is None else [refused.n, refused.invoice, list(refused.known)],
+        "window": message.window,
     }
 
 
@@ -185,7 +208,25 @@ def _parse_standing(fields: Mapping[str, object]) -> Standing:
         voucher=Voucher(channel, total, _signature(fields["sig"])) if total else None,
         last=last,
         run=_run(fields["run"]),
-        refused=_money(fields, "refused"),
+        refused=_refusal(fields["refused"]),
+        window=shapes.integer(fields["window"], "window", -MONEY_MAX, MONEY_MAX),
+    )
+
+
+def _refusal(value: object) -> Refusal | None:
+    if value is None:
+        return None
+    number, invoice, known = shapes.array(value, "refused", 3)
+    places = shapes.array(known, "known readings")
+    if len(places) > KNOWN_MAX:
+        raise EncodingError(f"state: a refusal names at most {KNOWN_MAX} readings")
+    indices = tuple(shapes.integer(each, "known reading", 0, LEAVES_MAX - 1) for each in places)
+    if any(not a < b for a, b in pairwise(indices)):
+        raise EncodingError("state: known readings have rising indices")
+    return Refusal(
+        shapes.integer(number, "refused item", 1, MONEY_MAX),
+        shapes.octets(invoice, "refused invoice", 32),
+        indices,
     )
 
 

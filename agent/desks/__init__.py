@@ -7,17 +7,21 @@ answer mends a difference that the other side's message shows, so the two cannot
 
 from agent.desks.buying import Accept, BuyingDesk
 from agent.desks.effects import LIVE, Effect, Look, Send
+from agent.desks.rules import READINGS_MAX, BuyingRules, SellingRules
 from agent.desks.selling import REFUSALS_MAX, RESEND_ITEMS_MAX, Goods, SellingDesk
 
 __all__ = [
     "LIVE",
+    "READINGS_MAX",
     "REFUSALS_MAX",
     "RESEND_ITEMS_MAX",
     "Accept",
     "BuyingDesk",
+    "BuyingRules",
     "Effect",
     "Goods",
     "Look",
     "SellingDesk",
+    "SellingRules",
     "Send",
 ]

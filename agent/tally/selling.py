@@ -47,6 +47,9 @@ class Seller(Shell):
             LocalError: a price below 1, a body or source of a wrong size, simulated goods on a
                 channel that is not for them.
         """
+        held = self._till.sale(channel)
+        if held is not None:  # fewer than were sent, once something was taken back and sold anew
+            self._sent[channel] = min(self._sent.get(channel, 0), held.side.n)
         done = self._selling.sell(channel, goods)
         size = self._limits.group_max
         while fresh := self._selling.outbox(

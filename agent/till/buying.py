@@ -1,7 +1,10 @@
 """The buyer's rows: what was received on which channel, and what was promised for it."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from agent.marks import Readings
+from agent.spending import Spent
 from agent.till.drawer import Drawer
 from agent.till.values import Purchase, purchase_of
 from ledger_client.channels import Buying, State, Terms, Voucher
@@ -42,6 +45,11 @@ class BuyerDrawer(Drawer):
         self._promise(purchase.row, voucher, side.state)
         return replace(purchase, side=side, voucher=voucher)
 
+    def write_ahead(self, purchase: Purchase, side: Buying, voucher: Voucher) -> Purchase:
+        """A promise ahead of what is due, as agreed; only then may the voucher leave."""
+        self._promise(purchase.row, voucher, side.state)
+        return replace(purchase, side=side, voucher=voucher)
+
     def bought(self, purchase: Purchase, source: bytes) -> bool:
         """Whether `source` was bought from this payee before, on this channel or an earlier one."""
         return self._known(purchase, source)
@@ -53,3 +61,70 @@ class BuyerDrawer(Drawer):
     def drop_bodies(self, purchase: Purchase, n: int) -> None:
         """The buyer has used its items up to number `n`: their bodies go, their lines stay."""
         self._db.execute("DELETE FROM till_bodies WHERE id = ? AND n <= ?", (purchase.row, n))
+
+    # --- single readings, over all sellers and channels
+
+    def paid_before(self, readings: Readings) -> tuple[int, ...]:
+        """Leaf indices of what another issuer was paid for, or of what is too old to tell."""
+        row = self._db.execute("SELECT max(minute) FROM till_readings_floor").fetchone()
+        floor = float("-inf") if row[0] is None else row[0]
+        return tuple(
+            mark.index
+            for mark in readings.marks
+            if mark.minute < floor or self._owned(mark.minute, mark.digest, readings.issuer)
+        )
+
+    def write_readings(self, readings: Readings, marks_max: int) -> None:
+        """These are paid for; beyond `marks_max` the oldest go, and nothing so old is paid any more."""
+        with self.transaction():
+            if self._marks is None or self._marks > marks_max:
+                (self._marks,) = self._row("SELECT count(*) FROM till_readings", ())
+            self._db.executemany(
+                "INSERT INTO till_readings VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                [(mark.minute, mark.digest, readings.issuer) for mark in readings.marks],
+            )
+            self._marks += len(readings.marks)
+            if self._marks > marks_max:
+                self._forget_marks(marks_max)
+
+    def _owned(self, minute: int, digest: bytes, issuer: bytes) -> bool:
+        row = self._db.execute(
+            "SELECT 1 FROM till_readings WHERE minute IN (?, ?, ?) AND mark = ? AND issuer != ?",
+            (minute - 1, minute, minute + 1, digest, issuer),
+        ).fetchone()
+        return row is not None
+
+    def _forget_marks(self, marks_max: int) -> None:
+        (self._marks,) = self._row("SELECT count(*) FROM till_readings", ())
+        if self._marks <= marks_max:
+            return
+        surplus = self._marks - marks_max + marks_max // 8
+        (last,) = self._row(
+            "SELECT minute FROM till_readings ORDER BY minute, mark LIMIT 1 OFFSET ?",
+            (min(surplus, self._marks) - 1,),
+        )
+        self._db.execute("DELETE FROM till_readings WHERE minute <= ?", (last,))
+        self._db.execute("DELETE FROM till_readings_floor")
+        self._db.execute("INSERT INTO till_readings_floor VALUES (?)", (last + 1,))
+        self._marks = None
+
+    # --- budgets
+
+    def spent(self, budgets: Iterable[bytes]) -> dict[bytes, Spent]:
+        """What is held of the budgets with these names."""
+        found = {}
+        for name in budgets:
+            row = self._db.execute(
+                "SELECT period, spent FROM till_spent WHERE budget = ?", (name,)
+            ).fetchone()
+            if row is not None:
+                found[name] = Spent(*row)
+        return found
+
+    def write_spent(self, spent: Mapping[bytes, Spent]) -> None:
+        """Part of the commit that writes the promise."""
+        self._db.executemany(
+            "INSERT INTO till_spent VALUES (?, ?, ?) ON CONFLICT (budget) DO UPDATE SET"
+            " period = excluded.period, spent = excluded.spent",
+            [(name, each.period, each.amount) for name, each in spent.items()],
+        )

@@ -24,6 +24,7 @@ class Drawer:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
+        self._marks: int | None = None
 
     def transaction(self) -> AbstractContextManager[None]:
         """Everything inside becomes durable at once when the outermost one ends, or not at all."""
@@ -97,6 +98,9 @@ class Drawer:
             "UPDATE till_channels SET total = ?, signature = ?, state = ? WHERE id = ?",
             (voucher.total, voucher.signature, state.value, row),
         )
+
+    def _drop_bodies(self, held: Sale | Purchase, n: int) -> None:
+        self._db.execute("DELETE FROM till_bodies WHERE id = ? AND n <= ?", (held.row, n))
 
     def _items(self, held: Sale | Purchase, after: int, items_max: int) -> list[Item]:
         rows = self._db.execute(

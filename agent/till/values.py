@@ -50,7 +50,8 @@ def sale_of(row: tuple[Any, ...]) -> Sale:
     """The seller's side in a row of the table of channels."""
     number, terms, state, funded, claimed, n, due, total, signature, credit, reserve = row
     parsed = parse_terms(terms)
-    side = Selling(State(state), funded, claimed, n, due, total, credit, reserve)
+    prepaid = max(0, -credit)
+    side = Selling(State(state), funded, claimed, n, due, total, credit, reserve, prepaid)
     return Sale(number, parsed, side, _voucher(parsed, total, signature))
 
 

@@ -12,9 +12,10 @@ from agent.goods import (
     Tariff,
     readings_body,
     readings_source,
+    without,
 )
 from agent.stores import Stores
-from ledger_client import cbor, statements
+from ledger_client import cbor, disclosure, statements
 from ledger_client.channels import Terms
 from ledger_client.errors import LedgerError, RemoteError
 from ledger_client.keys import SigningKey
@@ -22,6 +23,7 @@ from ledger_client.messages import Item, sign_item
 
 SELLER, BUYER = (SigningKey(bytes([n]) * 32) for n in (1, 2))
 PRICE = 50
+TARIFF = Tariff("did:key:meter", unit_j=36_000, price=4_900, simulated=True)
 
 
 def terms(*, simulated: bool = True) -> Terms:
@@ -77,10 +79,70 @@ def offer(box: Box) -> Offer:
 def test_proved_readings_at_their_price_are_taken_under_their_statements_name(
     offer: Offer,
 ) -> None:
-    source = offer.wanted.accept(terms(), item(offer.body, 3 * PRICE))
+    readings = offer.wanted.accept(terms(), item(offer.body, 3 * PRICE))
 
-    assert source == readings_source(offer.statement)
-    assert len(source) == SOURCE_BYTES
+    assert readings.source == readings_source(offer.statement)
+    assert len(readings.source) == SOURCE_BYTES
+    assert [mark.index for mark in readings.marks] == [0, 1, 2]
+    assert len({mark.digest for mark in readings.marks}) == 3
+
+
+@pytest.mark.parametrize("known", [{0}, {1}, {2}, {0, 1}, {0, 2}, {1, 2}])
+def test_a_part_of_a_batch_is_proved_and_costs_so_much_less(offer: Offer, known: set[int]) -> None:
+    left = without(offer.body, 3 * PRICE, frozenset(known))
+
+    assert left is not None
+    readings = offer.wanted.accept(terms(), item(*left))
+    assert readings.source == readings_source(offer.statement)
+    assert {mark.index for mark in readings.marks} == {0, 1, 2} - known
+    assert left[1] == PRICE * len(readings.marks)
+
+
+def test_less_of_less_is_the_same_as_less_at_once_until_nothing_is_left(offer: Offer) -> None:
+    part = without(offer.body, 3 * PRICE, frozenset({1}))
+
+    assert part is not None
+    assert without(*part, frozenset({0})) == without(offer.body, 3 * PRICE, frozenset({0, 1}))
+    assert without(*part, frozenset({0, 2})) is None
+
+
+@pytest.mark.parametrize("known", [set(), {3}, {0, 3}])
+def test_readings_that_are_not_there_cannot_be_left_out(offer: Offer, known: set[int]) -> None:
+    with pytest.raises(RemoteError, match="a refusal of readings"):
+        without(offer.body, 3 * PRICE, frozenset(known))
+
+
+@pytest.mark.parametrize("body", [b"body", cbor.encode([b"", None]), TARIFF.body(3)])
+def test_nothing_can_be_left_out_of_other_goods(body: bytes) -> None:
+    with pytest.raises(RemoteError):
+        without(body, PRICE, frozenset({0}))
+
+
+def test_goods_whose_price_does_not_divide_by_their_readings_stay_whole(offer: Offer) -> None:
+    with pytest.raises(RemoteError, match="another kind"):
+        without(offer.body, 3 * PRICE + 1, frozenset({0}))
+
+
+def no_disclosure(offer: Offer) -> bytes:
+    return cbor.encode([statements.attach(offer.statement, [offer.receipt]), None])
+
+
+def stolen_path(offer: Offer) -> bytes:
+    part = disclosure.choose(offer.leaves, {0})
+    assert isinstance(part, disclosure.Part)
+    moved = replace(part, chosen=(replace(part.chosen[0], index=1),))
+    return readings_body(offer.statement, offer.receipt, moved)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "complaint"),
+    [(no_disclosure, "without readings"), (stolen_path, "does not lead to the root")],
+)
+def test_a_part_that_is_not_proved_is_refused(
+    offer: Offer, spoil: Callable[[Offer], bytes], complaint: str
+) -> None:
+    with pytest.raises(RemoteError, match=complaint):
+        offer.wanted.accept(terms(), item(spoil(offer), PRICE))
 
 
 def other_issuer(offer: Offer) -> bytes:
@@ -137,12 +199,12 @@ def test_anything_but_the_whole_proved_batch_is_refused(
 
 def test_every_flipped_byte_of_the_body_is_refused_or_changes_nothing(offer: Offer) -> None:
     body = offer.body
-    taken = []
+    taken: list[bytes] = []
 
     for place in range(len(body)):
         flipped = body[:place] + bytes([body[place] ^ 1]) + body[place + 1 :]
         try:
-            taken.append(offer.wanted.accept(terms(), item(flipped, 3 * PRICE)))
+            taken.append(offer.wanted.accept(terms(), item(flipped, 3 * PRICE)).source)
         except LedgerError:
             continue
 
@@ -172,9 +234,6 @@ def test_less_provenance_than_agreed_is_refused(offer: Offer) -> None:
 
     with pytest.raises(RemoteError, match="provenance 9, the least paid for is 10"):
         wanted.accept(terms(), item(offer.body, 3 * PRICE))
-
-
-TARIFF = Tariff("did:key:meter", unit_j=36_000, price=4_900, simulated=True)
 
 
 @pytest.mark.parametrize("heard_j", [36_000 * 2, 36_000 * 3, 1e12])

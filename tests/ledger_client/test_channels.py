@@ -152,10 +152,50 @@ def test_a_signature_over_the_same_words_for_another_purpose_is_no_voucher() -> 
 def test_room_ends_at_the_window_and_at_what_is_funded_less_the_reserve() -> None:
     assert OPEN.room() == 30
     assert replace(OPEN, due=80, best=80).room() == 15
-    assert replace(OPEN, due=20, best=20, window=-10).room() == 0
-    assert replace(OPEN, due=20, best=40, window=-10).room() == 10
+    assert replace(OPEN, window=10, forgone=4).room() == 6
+    assert replace(OPEN, window=10, forgone=14).room() == 0
     for state in set(State) - {State.OPEN}:
         assert replace(OPEN, state=state).room() == 0
+
+
+@pytest.mark.parametrize(
+    ("due", "best", "forgone", "room"),
+    [
+        (20, 20, 0, 0),
+        (20, 29, 0, 0),
+        (20, 30, 0, 10),
+        (20, 30, 9, 10),
+        (20, 30, 10, 0),
+        (90, 95, 0, 5),
+        (90, 94, 0, 0),
+        (95, 100, 0, 0),
+    ],
+)
+def test_prepaid_there_is_room_only_once_all_that_is_agreed_or_left_is_paid_ahead(
+    due: int, best: int, forgone: int, room: int
+) -> None:
+    prepaid = replace(OPEN, window=-10, prepaid=10)
+
+    assert replace(prepaid, due=due, best=best, forgone=forgone).room() == room
+
+
+def test_prepaid_a_voucher_may_be_ahead_by_what_was_agreed_and_says_that_much_less() -> None:
+    prepaid = replace(OPEN, window=-10, prepaid=10, due=20, n=2, best=20)
+
+    assert prepaid.credit(30).state is State.OPEN
+    assert prepaid.credit(30).acknowledged == 20
+    assert prepaid.credit(31).state is State.FROZEN
+    assert replace(prepaid, best=5).acknowledged == 0
+
+
+def test_a_buyer_pays_ahead_as_far_as_is_funded_and_never_takes_it_back() -> None:
+    assert BUYING.prepay(0) == BUYING
+    assert BUYING.prepay(30).signed == 50
+    assert BUYING.prepay(30).prepay(10).signed == 50
+    assert BUYING.prepay(300).signed == 100
+    assert BUYING.take(5, 25, 30).signed == 55
+    with pytest.raises(RemoteError, match="frozen"):
+        replace(BUYING, state=State.FROZEN).prepay(10)
 
 
 @pytest.mark.parametrize("price", [0, -1, 31])

@@ -11,12 +11,20 @@ from market import BUYER, SELLER, terms
 from ledger_client import cbor, messages
 from ledger_client.channels import MONEY_MAX, sign_voucher
 from ledger_client.errors import EncodingError, LocalError, RemoteError, SignatureError
-from ledger_client.messages import BODY_BYTES_MAX, Message, Standing, sign_item
+from ledger_client.messages import (
+    BODY_BYTES_MAX,
+    KNOWN_MAX,
+    Message,
+    Refusal,
+    Standing,
+    sign_item,
+)
 
 CHANNEL = terms().channel
 ITEM = sign_item(SELLER, CHANNEL, (3, 5, 25), b"body")
 VOUCHER = sign_voucher(BUYER, CHANNEL, 25)
-STANDING = Standing(terms(), 100, 5, 25, 3, VOUCHER, ITEM.invoice, b"this run", 4)
+REFUSAL = Refusal(4, ITEM.invoice.name, (0, 2, 65_535))
+STANDING = Standing(terms(), 100, 5, 25, 3, VOUCHER, ITEM.invoice, b"this run", REFUSAL, -7)
 EMPTY = Standing(terms(), 100, 0, 0, 0, None, None)
 
 
@@ -47,6 +55,7 @@ def test_an_invoice_binds_number_price_due_and_body() -> None:
         replace(ITEM.invoice, channel=bytes(32)),
         replace(ITEM.invoice, digest=sha256(b"other").digest()),
     ):
+        assert wrong.name != ITEM.invoice.name
         with pytest.raises(SignatureError):
             wrong.verify(SELLER.public)
 
@@ -108,7 +117,15 @@ def _fields(message: Message) -> dict[str, object]:
         {"state": _fields(STANDING) | {"last": [0, bytes(32), b""]}},
         {"state": _fields(STANDING) | {"run": bytes(7)}},
         {"state": _fields(STANDING) | {"run": bytes(9)}},
-        {"state": _fields(STANDING) | {"refused": -1}},
+        {"state": _fields(STANDING) | {"refused": 0}},
+        {"state": _fields(STANDING) | {"refused": [4, bytes(32)]}},
+        {"state": _fields(STANDING) | {"refused": [0, bytes(32), []]}},
+        {"state": _fields(STANDING) | {"refused": [4, bytes(31), []]}},
+        {"state": _fields(STANDING) | {"refused": [4, bytes(32), [2, 2]]}},
+        {"state": _fields(STANDING) | {"refused": [4, bytes(32), [2, 1]]}},
+        {"state": _fields(STANDING) | {"refused": [4, bytes(32), [65_536]]}},
+        {"state": _fields(STANDING) | {"refused": [4, bytes(32), list(range(KNOWN_MAX + 1))]}},
+        {"state": _fields(STANDING) | {"window": -MONEY_MAX - 1}},
     ],
 )
 def test_a_message_of_another_shape_is_refused(value: object) -> None:
