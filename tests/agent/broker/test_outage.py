@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from agent import topics
-from agent.broker import BrokerError, Message, store
+from agent.broker import BrokerError, Message
 from agent.broker.embedded import EmbeddedBroker, User, read_password
 from agent.broker.endpoint import Endpoint
 from agent.broker.mqtt import Limits, MqttBroker
@@ -209,30 +209,6 @@ async def test_an_observer_that_never_returns_does_not_fill_the_store(
 
     stored = sum(path.stat().st_size for path in server._folder.rglob("*") if path.is_file())
     assert stored < 6 << 20  # of 12; a block of the file goes only when all in it may go
-
-
-async def test_the_limit_may_grow_but_not_shrink(open_nats: Any, run_all: Any) -> None:
-    for bytes_max in (2 << 20, 4 << 20):
-        server = open_nats(bytes_max=bytes_max)
-        async with run_all(server):
-            await asyncio.wait_for(server.ready.wait(), 10)
-        assert server.restarts == 0
-
-    with pytest.raises(BrokerError, match="set bytes_max of"):
-        await asyncio.wait_for(open_nats(bytes_max=2 << 20).run(), 10)
-
-
-async def test_the_limit_on_something_that_is_no_broker_is_one_clear_error() -> None:
-    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"{}")
-        writer.write(b"INFO {}\r\nPING\r\n-ERR 'Authorization Violation'\r\n")
-        await writer.drain()
-        writer.close()
-
-    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
-        with pytest.raises(BrokerError, match="Authorization"):
-            await store.limit("127.0.0.1", port, "wrong", 1 << 20)
 
 
 async def test_a_message_over_the_limit_is_refused_here(open_nats: Any) -> None:
