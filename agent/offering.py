@@ -6,7 +6,6 @@ the same answer.
 """
 
 import asyncio
-import base64
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import msgspec
 from agent import topics
 from agent.broker import Broker, Message
 from agent.export import write_whole
-from agent.offers import COMMAND_BYTES_MAX, DONE, REFUSED, Command, Now, Result, unpacked
+from agent.offers import COMMAND_BYTES_MAX, DONE, REFUSED, Command, Now, Result, packed, unpacked
 from agent.status import printable
 from ledger_client import consents, deeds, offers
 from ledger_client.consents import Act, State
@@ -106,10 +105,26 @@ class Offering:
         if command.command == "withdraw" and speaker == self.me:
             self._say(f"{self.signed.offer.name} was withdrawn")
             return False
+        if command.command == "tell":
+            self._learn(command)
         if command.command == "accept":
             result = self._result(command, speaker)
             await broker.publish(topics.result(speaker, self.me), msgspec.json.encode(result))
         return True
+
+    def _learn(self, command: Command) -> None:
+        """Keep what else was signed about a deed that we have."""
+        try:
+            deed = unpacked(command.deed)
+            if (path := self._path(deed)).exists():
+                known = deeds.parse(path.read_bytes())
+                write_whole(path, known.joined(each.signed for each in deed.acts).encode())
+                self._say(f"{deed.digest.hex()} has other signatures now")
+        except RemoteError as error:
+            self._say(f"not kept: {printable(str(error))}")
+
+    def _path(self, deed: Deed) -> Path:
+        return self._folder / f"{deed.digest.hex()}.cbor"
 
     def _result(self, command: Command, speaker: str) -> Result:
         number = command.id[:64]
@@ -119,8 +134,7 @@ class Offering:
             self._say(f"refused to {printable(speaker)}: {printable(str(error))}")
             return Result("accept", number, REFUSED, error=str(error))
         self._say(f"{deed.digest.hex()} is agreed with {printable(speaker)}")
-        text = base64.b64encode(deed.encode()).decode()
-        return Result("accept", number, DONE, text)
+        return Result("accept", number, DONE, packed(deed))
 
     def countersign(self, deed: Deed) -> Deed:
         """The deed with our signatures, on disk.
@@ -129,7 +143,7 @@ class Offering:
             RemoteError: other terms, no signature of the acceptor, lapsed, or no place is left.
         """
         now_s = self._now_s()
-        path = self._folder / f"{deed.digest.hex()}.cbor"
+        path = self._path(deed)
         if path.exists():
             deed = deed.joined(each.signed for each in deeds.parse(path.read_bytes()).acts)
         else:

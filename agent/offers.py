@@ -35,7 +35,10 @@ REASON_CHARACTERS_MAX = 100
 
 
 class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is asked of whoever offers: `accept` with a deed, or `withdraw`, by its own user."""
+    """What is asked of whoever offers: `accept` a deed, or know more about it (`tell`).
+
+    Its own user may also `withdraw` the offer.
+    """
 
     id: str
     command: str
@@ -53,7 +56,7 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True):
     error: str = ""
 
 
-class Shelf:
+class Offered:
     """The offers that were heard, by topic: verified, in time, and not too many of one issuer."""
 
     def __init__(self) -> None:
@@ -99,16 +102,16 @@ class Shelf:
         return sum(each.lapsed(now_s) for each in self._held.values())
 
 
-async def read(broker: Broker) -> Shelf:
+async def read(broker: Broker) -> Offered:
     """What is offered on this broker: everything retained, until none came for a moment."""
-    shelf = Shelf()
+    found = Offered()
     with suppress(TimeoutError):
         async with asyncio.timeout(READ_MAX_S), broker.subscribe(topics.offers_of_all()) as said:
             with suppress(TimeoutError):
                 while True:
                     async with asyncio.timeout(QUIET_S):
-                        shelf.take(await anext(said))
-    return shelf
+                        found.take(await anext(said))
+    return found
 
 
 async def ask(broker: Broker, me: str, signed: Signed, deed: Deed, wait_max_s: float) -> Deed:
@@ -119,8 +122,7 @@ async def ask(broker: Broker, me: str, signed: Signed, deed: Deed, wait_max_s: f
         TimeoutError: no answer; asking again with the same deed gives the same answer.
     """
     issuer, number = signed.issuer.short_id, secrets.token_hex(8)
-    text = base64.b64encode(deed.encode()).decode()
-    command = Command(number, "accept", signed.offer.name, text)
+    command = Command(number, "accept", signed.offer.name, packed(deed))
     async with asyncio.timeout(wait_max_s), broker.subscribe(topics.result(me, issuer)) as results:
         await broker.publish(topics.command(issuer, me), msgspec.json.encode(command))
         async for message in results:
@@ -152,6 +154,11 @@ def _whole(deed: Deed, result: Result) -> Deed:
     return joined
 
 
+def packed(deed: Deed) -> str:
+    """The deed in base64."""
+    return base64.b64encode(deed.encode()).decode()
+
+
 def unpacked(text: str) -> Deed:
     """The deed in base64; raises RemoteError."""
     try:
@@ -160,13 +167,13 @@ def unpacked(text: str) -> Deed:
         raise RemoteError(f"expected a deed in base64: {error}") from error
 
 
-def find(shelf: Shelf, wanted: str, now_s: int) -> Signed:
+def find(offered: Offered, wanted: str, now_s: int) -> Signed:
     """The offer called `wanted`: ISSUER/NAME, or a name or the start of an issuer that is clear.
 
     Raises:
         RemoteError: there is none, or more than one; says which there are.
     """
-    known = shelf.standing(now_s)
+    known = offered.standing(now_s)
     chosen = [each for each in known if wanted in set(_names(each))] or [
         each for each in known if each.reference.startswith(wanted)
     ]
