@@ -57,11 +57,13 @@ $(VENV)/.mosquitto: | $(BIN)/python
 	else echo "tests with Mosquitto will skip: run 'sudo apt-get install mosquitto' to have them"; fi
 	@touch $@
 
-# The page that checks records is tested in Debian's Chromium. Without it those tests skip, and say so.
+# The page that checks records is tested in Debian's Chromium, driven by a Node that needs libatomic.
+# Without them those tests skip, and say so.
 $(VENV)/.chromium: | $(BIN)/python
-	@test -x /usr/bin/chromium || \
-	if [ -n "$(ROOT)" ]; then apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium >/dev/null; \
-	else echo "tests in a browser will skip: run 'sudo apt-get install chromium' to have them"; fi
+	@{ test -x /usr/bin/chromium && /sbin/ldconfig -p | grep -q libatomic.so.1; } || \
+	if [ -n "$(ROOT)" ]; then apt-get -qq update && DEBIAN_FRONTEND=noninteractive \
+	apt-get -qq install -y --no-install-recommends chromium libatomic1 >/dev/null 2>&1; \
+	else echo "tests in a browser will skip: run 'sudo apt-get install chromium libatomic1' to have them"; fi
 	@touch $@
 
 check: $(VENV)/.developing

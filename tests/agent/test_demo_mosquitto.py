@@ -72,7 +72,7 @@ def test_the_same_demo_settles_over_mosquitto_with_mutual_tls(tmp_path: Path) ->
     gateway = keys["gateway"]
     strangers = [keys["peer-brand"], keys["component-charger"]]
     relayed = [name for role, name in keys.items() if role.startswith(("component-", "party-"))]
-    make = ["sh", str(CONFIGS / "make-certificates.sh"), str(folder), "localhost"]
+    make = ["sh", str(CONFIGS / "make-certificates.sh"), str(folder), "127.0.0.1"]
     subprocess.run([*make, gateway, *strangers, DASHBOARD], check=True, capture_output=True)
     access = topics.mosquitto_acl({gateway: relayed}, [DASHBOARD])
     (folder / "acl").write_text(access, encoding="utf-8")
@@ -87,7 +87,7 @@ def test_the_same_demo_settles_over_mosquitto_with_mutual_tls(tmp_path: Path) ->
             "--seconds",
             "8",
             "--broker",
-            f"mqtts://localhost:{port}",
+            f"mqtts://127.0.0.1:{port}",
             "--certificates",
             str(folder),
         )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from playwright._impl._driver import compute_driver_executable
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 
 from agent import history
@@ -24,6 +26,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+NODE = compute_driver_executable()[0]
 AT_ONCE = 200
 # What depends on the reader, or is not for a page to say.
 NOT_COMPARED = ("note", "continues", "unlinked", "level", "verified", "error")
@@ -34,6 +37,8 @@ def browser() -> Iterator[BrowserContext]:
     """A browser without a past."""
     if not CHROMIUM.exists():
         pytest.skip(f"{CHROMIUM} is absent: apt-get install chromium")
+    if subprocess.run([NODE, "--version"], capture_output=True, check=False).returncode:
+        pytest.skip("playwright's driver does not start here: apt-get install libatomic1")
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
     with TemporaryDirectory() as profile, sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
