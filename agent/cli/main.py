@@ -4,7 +4,6 @@ Only the module of the wanted command is imported: a gateway need not carry the 
 `decode` starts at once. Exit status: 0 done, 1 something is wrong, 2 misuse.
 """
 
-import signal
 import sys
 from collections.abc import Iterator
 from importlib import import_module
@@ -43,14 +42,19 @@ COMMANDS = {
     "disclose": "privacy.disclose",
     "erase": "privacy.erase",
     "history": "history.command",
+    "offers": "offers.compare",
+    "accept": "offers.accept",
+    "switch": "offers.switch",
     "statement": "statement.statement",
 }
 GROUPS = {
+    "app": "app.app",
     "owner": "owner.app",
     "keys": "keys.app",
     "log": "log.app",
     "bench": "bench.app",
     "agreement": "agreement.app",
+    "offer": "offer.app",
     "ledger": "ledger.app",
     "grants": "grants.app",
 }
@@ -81,8 +85,6 @@ def main() -> None:
         application(sys.argv[1] if len(sys.argv) > 1 else None)()
     except EXPECTED as error:
         _fail([error])
-    except KeyboardInterrupt:  # while the command was still being imported
-        raise SystemExit(128 + signal.SIGINT) from None
     except BaseExceptionGroup as group:
         expected, other = group.split(EXPECTED)
         if expected is None or other is not None:

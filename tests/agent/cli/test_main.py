@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from agent.broker import BrokerError
+from agent.cli import entry
 from agent.cli import main as cli
 from agent.config import ConfigError
 from agent.journal import JournalError
@@ -39,19 +40,30 @@ def test_an_expected_failure_is_one_line_and_status_1(words: list[str], complain
     assert done.stderr.count("\n") == 1
 
 
-def test_ctrl_c_in_the_first_moment_is_no_story(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def interrupted(_: str) -> None:
-        raise KeyboardInterrupt
+class Interrupted:
+    """Ctrl-C while a module is looked for."""
 
-    monkeypatch.setattr(cli, "_find", interrupted)
+    def __init__(self, module: str) -> None:
+        self._module = module
+
+    def find_spec(self, name: str, _path: object, _target: object = None) -> None:
+        if name == self._module:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("module", ["agent.cli.main", "agent.cli.decode"])
+def test_ctrl_c_in_the_first_moment_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], module: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["milepost", "decode"])
+    monkeypatch.setattr(sys, "meta_path", [Interrupted(module), *sys.meta_path])
+    monkeypatch.delitem(sys.modules, module, raising=False)
 
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        entry.main()
 
     assert ended.value.code == 130
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err == "milepost: interrupted before it started\n"
 
 
 def test_an_empty_record_is_refused_in_both_ways_of_speaking(tmp_path: Path) -> None:
