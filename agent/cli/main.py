@@ -42,19 +42,14 @@ COMMANDS = {
     "disclose": "privacy.disclose",
     "erase": "privacy.erase",
     "history": "history.command",
-    "offers": "offers.compare",
-    "accept": "offers.accept",
-    "switch": "offers.switch",
     "statement": "statement.statement",
 }
 GROUPS = {
-    "app": "app.app",
     "owner": "owner.app",
     "keys": "keys.app",
     "log": "log.app",
     "bench": "bench.app",
     "agreement": "agreement.app",
-    "offer": "offer.app",
     "ledger": "ledger.app",
     "grants": "grants.app",
 }
