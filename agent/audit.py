@@ -19,13 +19,14 @@ from agent.journal import Batch, Journal
 from agent.registry import Registry
 from agent.till import Till
 from ledger_client import batches, leaves, statements
+from ledger_client.audit import BATCH
 from ledger_client.checkpoints import parse_vkey
 from ledger_client.errors import ProofError, StoreError
 from ledger_client.log import Entry, LogReader, open_database
 from ledger_client.report import Report
 from ledger_client.settlement import accounts
 from ledger_client.statements import Statement
-from ledger_client.verify import BATCH, verify_log
+from ledger_client.verify import verify_log
 from ledger_client.vouching import NOBODY, Anchors
 from ledger_client.watermark import Watermark
 

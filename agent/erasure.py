@@ -1,8 +1,9 @@
 """Erases a subject from a home: its key, its readings, and every name that leads to it.
 
 What stays is the log: signed statements that name a random urn, count readings and give times to
-the minute. Without the key their roots are hashes of nothing that anybody could guess. Each step
-can be taken again, and the alias goes last: after a crash the same command finishes the work.
+the minute, and one more for each urn, that it was erased. Without the key their roots are hashes of
+nothing that anybody could guess. Each step can be taken again, and the alias goes last: after a
+crash the same command finishes the work.
 """
 
 import mmap
@@ -10,16 +11,18 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from uuid import UUID
 
-from agent import scrub
+from agent import keyring, scrub
+from agent.clock import minute_s
 from agent.home import Home, HomeError
-from agent.journal.erasure import forget
+from agent.journal.erasure import batched, forget
 from agent.registry import Registered, Registry
 from agent.till import Till
-from ledger_client import deeds, record
-from ledger_client.log import open_database
+from ledger_client import deeds, erasures, record
+from ledger_client.log import Log, open_database
 
 _HEAD_BYTES = 32
 
@@ -42,8 +45,10 @@ class Erased:
     left: tuple[str, ...]
 
 
-def erase_subject(path: Path, subject: str) -> Erased:
+def erase_subject(path: Path, subject: str, now_s: int) -> Erased:
     """Destroy what the home at `path` holds of `subject`, an alias. It cannot be undone.
+
+    The log says so, at Unix time `now_s`, by the urn alone.
 
     Raises:
         HomeError: there is no such home or subject, or a milepost is running on it.
@@ -67,9 +72,12 @@ def erase_subject(path: Path, subject: str) -> Erased:
             streams = known.of(subject)
             urns = [each.urn for each in streams]
             components = [each for each in registry.components() if each.subject == subject]
+            log = keyring.open_log(home, ledger, now_s)
             for urn in urns:
                 registry.mark_erased(urn)  # from here on nobody misses the readings
                 home.destroy_subject_key(urn)
+            on_log = batched(home.journal_db, [each.name for each in streams])
+            _tell(home, log, [known.urns[name] for name in on_log], now_s)
             addresses = [each.address for each in components]
             batches, packs = forget(home.journal_db, [each.name for each in streams], addresses)
             till = Till.open(ledger)
@@ -96,6 +104,18 @@ def erase_subject(path: Path, subject: str) -> Erased:
         )
     finally:
         home.unlock()
+
+
+def _tell(home: Home, log: Log, urns: Iterable[str], now_s: int) -> None:
+    """Put what was erased onto the log, once; no time there goes back."""
+    signer, said_s = keyring.signer(home, log), max(minute_s(now_s * 1000), log.head.issued_s)
+    entries = [
+        (sha256(erasures.KIND.encode() + urn.encode()).digest(), erasures.sign(signer, urn, said_s))
+        for urn in urns
+    ]
+    fresh = [entry for entry in entries if log.find(entry[0]) is None]
+    if fresh:
+        log.append(fresh, said_s)
 
 
 def _peer_tills(home: Home) -> list[Path]:

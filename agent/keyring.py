@@ -8,19 +8,21 @@ of certificates: what is not on it does not count.
 
 import hashlib
 import os
+import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from agent.home import Home, HomeError
-from ledger_client import certificates, statements, trust
+from ledger_client import certificates, genesis, statements, trust
 from ledger_client.certificates import Certificate, Chain, Grant, Limits
 from ledger_client.errors import LocalError
 from ledger_client.keys import PublicKey, SigningKey, read_key
 from ledger_client.log import Log, LogReader
 from ledger_client.trust import Revocation
 from ledger_client.vouching import LOG, STREAM, takes_back
+from ledger_client.watermark import Watermark
 
 DAY_S = 86_400
 LIFE_S = 365 * DAY_S
@@ -110,6 +112,24 @@ def known(log: LogReader) -> Known:
         elif statement.kind == trust.REVOCATION:
             revocations.append(trust.revoked(statement))
     return Known(chains, revocations)
+
+
+def open_log(home: Home, connection: sqlite3.Connection, now_s: int) -> Log:
+    """The log of a home that exists, to be written by whoever has locked the home.
+
+    Raises:
+        LocalError, StoreError: a key is gone, or log, keys and mark do not hold together.
+    """
+    first = genesis.verify(statements.verify(LogReader(connection).statement(0)))
+    return Log.open(
+        connection,
+        name=first.name,
+        receipt_key=read_key(home.key_path(LOG_KEY)),
+        note_key=read_key(home.key_path(NOTE)),
+        demo=first.demo,
+        now_s=now_s,
+        mark=Watermark(home.mark, first.verifier),
+    )
 
 
 def signer(home: Home, log: LogReader) -> SigningKey:

@@ -85,9 +85,16 @@ def _missing(report: Report) -> Iterator[str]:
         )
     if report.shown < report.size:
         yield "That the excerpt is fair: who made it chose what is in it."
-    if report.disclosed is not None and report.disclosed < report.readings:
-        closed = report.readings - report.disclosed
-        yield (f"What is in {_count(closed, 'reading')}: counted and fixed, but not disclosed.")
+    if report.closed:
+        yield (
+            f"What is in {_count(report.closed, 'reading')}: counted and fixed, but not disclosed."
+        )
+    if report.erased:
+        yield (
+            f"What was in {_count(sum(report.erased.values()), 'reading')} of"
+            f" {_count(len(report.erased), 'subject')}: erased, as their signer says. That no copy"
+            " is left anywhere, nobody can prove."
+        )
     if lost:
         yield f"What was in {_count(lost, 'reading')} lost or refused: only the number is signed."
     if silences:

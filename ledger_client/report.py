@@ -40,6 +40,8 @@ class Report:
     issuer, `withheld` sequences may stand among the entries that are not shown. In `losses`,
     `dropped` and `rejected` count readings, `gap` silences and restarts. `disclosed` readings are
     those whose leaves were there to be checked; None when none are ever there, as in a log.
+    `erased` counts, by subject, those that are not here and of which their signer says that it
+    destroyed them.
     `vouchings` say whose word stands behind each key, `rotations` which key followed which.
     `continues` is the size of the pinned head that this one is shown to be or to continue, and
     `unlinked` that of one which an excerpt cannot be shown to continue; both None without a pin.
@@ -61,6 +63,7 @@ class Report:
     batches: int
     readings: int
     disclosed: int | None
+    erased: Mapping[str, int]
     first_minute: int | None
     last_minute: int | None
     provenance: Mapping[int, int]
@@ -80,13 +83,14 @@ class Report:
     @property
     def findings(self) -> tuple[str, ...]:
         """What a reader should know although everything holds."""
-        closed = 0 if self.disclosed is None else self.readings - self.disclosed
+        closed = self.closed
         unset = self.clock_states.get(0, 0)
         lost = self.losses.get("dropped", 0) + self.losses.get("rejected", 0)
         silences = self.losses.get("gap", 0)
         unvouched = sum(
             each.statements for each in self.vouchings if each.use == STREAM and not each.by
         )
+        gone = f"{sum(self.erased.values())} readings of {len(self.erased)} subjects"
         remarks = (
             (self.demo, "this is a demo log: its readings and money are play"),
             (lost, f"{lost} readings were lost and signed for as lost"),
@@ -98,11 +102,18 @@ class Report:
             ),
             (self.withheld, f"{self.withheld} batches of the issuers here are not in the excerpt"),
             (closed, f"{closed} readings are counted and proved but not disclosed"),
+            (self.erased, f"{gone} were erased, as their signer says"),
             (unset, f"{unset} batches were made while the clock was not set"),
             (self.clock_steps, f"the clock stepped in {self.clock_steps} batches"),
             (unvouched, f"nobody vouches for the keys that signed {unvouched} batches"),
         )
         return tuple(text for applies, text in remarks if applies)
+
+    @property
+    def closed(self) -> int:
+        """Readings that are there to be given away, and are not."""
+        here = self.disclosed
+        return 0 if here is None else self.readings - here - sum(self.erased.values())
 
     def as_json(self) -> dict[str, object]:
         """The same as plain JSON values."""
@@ -139,7 +150,10 @@ class Report:
             ),
             *(f"rotation     {new} follows {old}" for old, new in self.rotations),
             *(f"vouched      {each.line()}" for each in self.vouchings),
-            *(f"subject      {subject}" for subject in self.subjects),
+            *(
+                f"subject      {subject}{' (erased)' if subject in self.erased else ''}"
+                for subject in self.subjects
+            ),
             f"readings     {self.readings} in {self.batches} batches{disclosed}",
             f"period       {self._period()}",
             f"provenance   {provenance or 'none'}",

@@ -17,11 +17,9 @@ from agent.keyring import Moment
 from agent.recording import make_stream
 from agent.registry import Registry
 from agent.status import printable
-from ledger_client import enrolment, genesis, statements
+from ledger_client import enrolment
 from ledger_client.certificates import Limits
-from ledger_client.keys import read_key
 from ledger_client.log import Log, LogReader, open_database
-from ledger_client.watermark import Watermark
 
 LINE_CHARACTERS_MAX = 400
 SCOPE = ("log", "pay", "stream")
@@ -63,7 +61,7 @@ def keys(
         typer.echo(printable(row.line(), LINE_CHARACTERS_MAX))
     typer.echo(f"and the keys of {subjects} subjects, which seal their readings")
     if pending:
-        typer.echo(f"{pending} files of the owner go onto the log within the hour, or when the gateway starts")
+        typer.echo(f"{pending} files of the owner go onto the log when the gateway runs")
     if at.now_s is None:
         typer.echo("the clock is not set: what ends is judged by the newest checkpoint")
     for row in rows:
@@ -134,7 +132,7 @@ def accept(
     try:
         folder.lock()
     except HomeError:
-        typer.echo("the gateway is running: it goes onto the log within the hour, or when it starts again")
+        typer.echo("the gateway is running: it goes onto the log within the hour")
         return
     try:
         with _writing(folder) as (log, at):
@@ -180,14 +178,5 @@ def _reading(folder: Folder) -> Iterator[tuple[LogReader, Moment]]:
 @contextmanager
 def _writing(folder: Folder) -> Iterator[tuple[Log, Moment]]:
     with closing(open_database(folder.ledger_db, create=False)) as connection:
-        first = genesis.verify(statements.verify(LogReader(connection).statement(0)))
-        log = Log.open(
-            connection,
-            name=first.name,
-            receipt_key=read_key(folder.key_path(keyring.LOG_KEY)),
-            note_key=read_key(folder.key_path(keyring.NOTE)),
-            demo=first.demo,
-            now_s=now_s(),
-            mark=Watermark(folder.mark, first.verifier),
-        )
+        log = keyring.open_log(folder, connection, now_s())
         yield log, _moment(log)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from agent.cli.artefacts import now_s
 from agent.disclosing import Wish
 from agent.disclosing import disclose as disclose_readings
 from agent.erasure import Erased, erase_subject
@@ -67,7 +68,7 @@ def erase(
     """Destroy a subject's key, readings and names. It cannot be undone; other proofs still hold."""
     if not yes:
         typer.confirm(f"Erase everything of {subject} in {home}, for ever?", abort=True, err=True)
-    erased = erase_subject(home, subject)
+    erased = erase_subject(home, subject, now_s())
     if as_json:
         typer.echo(json.dumps(asdict(erased)))
     else:
@@ -84,7 +85,8 @@ def _lines(erased: Erased) -> list[str]:
     )
     return [
         f"{erased.subject} is erased: {gone}",
-        f"the log still counts its readings under {', '.join(erased.urns)}, which names nobody now",
+        f"the log says so, and still counts its readings under {', '.join(erased.urns)}",
+        "which names nobody now",
         "take its components out of the configuration, or they begin a new history at the next run",
         "what was sold, exported or told to others is theirs: ask them to erase it",
         *(f"{name} is kept: it may be owed money" for name in erased.kept),

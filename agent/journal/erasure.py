@@ -9,6 +9,16 @@ from agent import scrub
 from agent.journal.file import JournalError, open_file
 
 
+def batched(path: Path, streams: Iterable[str]) -> list[str]:
+    """Those of `streams` of which there ever was a batch; raises JournalError."""
+    with closing(open_file(path, create=False)) as connection:
+        try:
+            known = {name for (name,) in connection.execute("SELECT DISTINCT subject FROM batch")}
+        except sqlite3.Error as error:
+            raise JournalError(f"{path}: cannot be read ({error}); try again") from error
+    return [name for name in streams if name in known]
+
+
 def forget(path: Path, streams: Sequence[str], addresses: Iterable[str]) -> tuple[int, int]:
     """How many batches and how many packs of `streams` were taken out of the journal at `path`.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from box import COMPONENTS, Box
+from box import COMPONENTS, WALL_MS, Box
 from market import BUYER, SELLER, terms
 
 from agent import erasure, scrub
@@ -25,12 +25,14 @@ from agent.stores import Stores
 from agent.till import Till
 from ledger_client.channels import State
 from ledger_client.errors import ProofError, StoreError
+from ledger_client.explanation import not_proved
 from ledger_client.log import open_database
 from ledger_client.messages import Standing
 from ledger_client.settlement import View
 from ledger_client.verify import verify_record
 
 STRAP = COMPONENTS[0]
+NOW_S = WALL_MS // 1000 + 3_600
 
 
 @dataclass
@@ -146,7 +148,7 @@ def test_the_search_finds_the_runner_before(lived: Lived) -> None:
 
 
 def test_nothing_of_an_erased_subject_is_in_any_byte_of_the_home(lived: Lived) -> None:
-    erased = erase_subject(lived.path, "runner")
+    erased = erase_subject(lived.path, "runner", NOW_S)
 
     assert lived.found() == []
     assert erased.left == ()
@@ -156,7 +158,7 @@ def test_nothing_of_an_erased_subject_is_in_any_byte_of_the_home(lived: Lived) -
 
 
 def test_every_other_proof_still_holds(lived: Lived) -> None:
-    erase_subject(lived.path, "runner")
+    erase_subject(lived.path, "runner", NOW_S)
 
     report = verify_home(lived.path)
     car = verify_record((lived.path / "car.cbor").read_bytes())
@@ -167,11 +169,27 @@ def test_every_other_proof_still_holds(lived: Lived) -> None:
     assert (report.receipted, report.erased, report.pending) == (2, 2, 0)
     assert (car.disclosed, fresh.disclosed) == (6, 6)
     assert (whole.readings, whole.disclosed, before.disclosed) == (12, 6, 12)
-    assert whole.root == before.root
+    assert whole.size == before.size + 1
+    assert whole.signed_s == NOW_S
+
+
+def test_the_log_says_that_the_subject_was_erased_and_verify_explains_it(lived: Lived) -> None:
+    erase_subject(lived.path, "runner", NOW_S)
+
+    home = verify_home(lived.path).log
+    whole = verify_record(export_home(lived.path))
+
+    assert home.kinds["erasure"] == whole.kinds["erasure"] == 1
+    assert home.erased == whole.erased == {lived.urn: 6}
+    assert whole.closed == 0
+    assert "6 readings of 1 subjects were erased, as their signer says" in whole.findings
+    assert any("no copy is left anywhere, nobody can prove" in each for each in not_proved(whole))
+    assert f"subject      {lived.urn} (erased)" in whole.lines()
+    assert not any("not disclosed" in each for each in whole.findings)
 
 
 def test_without_the_mark_the_missing_readings_are_noticed(lived: Lived) -> None:
-    erase_subject(lived.path, "runner")
+    erase_subject(lived.path, "runner", NOW_S)
     with closing(open_database(lived.path / "ledger.db")) as connection:
         connection.execute("DELETE FROM registry_erased")
 
@@ -180,7 +198,7 @@ def test_without_the_mark_the_missing_readings_are_noticed(lived: Lived) -> None
 
 
 def test_the_same_alias_begins_anew_under_another_urn(lived: Lived, box: Box) -> None:
-    erase_subject(lived.path, "runner")
+    erase_subject(lived.path, "runner", NOW_S)
     box.path = lived.path
 
     stores = box.open()
@@ -196,7 +214,7 @@ def test_the_same_alias_begins_anew_under_another_urn(lived: Lived, box: Box) ->
 
 
 def test_a_channel_whose_unpaid_goods_are_gone_freezes(lived: Lived) -> None:
-    erase_subject(lived.path, "runner")
+    erase_subject(lived.path, "runner", NOW_S)
 
     with closing(open_database(lived.path / "ledger.db")) as connection:
         till = Till(connection)
@@ -213,7 +231,7 @@ def test_a_component_that_may_be_owed_money_keeps_its_key_under_its_id(
         strap = next(each for each in Registry(connection).components() if each.alias == "strap")
     monkeypatch.setattr(Till, "parties", lambda _: frozenset({strap.id}))
 
-    erased = erase_subject(lived.path, "runner")
+    erased = erase_subject(lived.path, "runner", NOW_S)
 
     assert erased.kept == (f"keys/retired-{strap.id}.key",)
     assert (lived.path / "keys" / f"retired-{strap.id}.key").exists()
@@ -230,10 +248,10 @@ def test_an_erasure_that_broke_off_is_finished_by_the_same_command(
     with monkeypatch.context() as patched:
         patched.setattr(erasure, step, broken)
         with pytest.raises(OSError, match="power"):
-            erase_subject(lived.path, "runner")
+            erase_subject(lived.path, "runner", NOW_S)
 
     if step != "_mentions":
-        erase_subject(lived.path, "runner")
+        erase_subject(lived.path, "runner", NOW_S)
     assert lived.found() == []
     verify_home(lived.path)
 
@@ -241,21 +259,21 @@ def test_an_erasure_that_broke_off_is_finished_by_the_same_command(
 def test_a_file_that_still_names_the_subject_is_told(lived: Lived) -> None:
     (lived.path / "notes.txt").write_text(f"the strap is {STRAP.address}")
 
-    assert erase_subject(lived.path, "runner").left == ("notes.txt",)
+    assert erase_subject(lived.path, "runner", NOW_S).left == ("notes.txt",)
 
 
 def test_who_is_not_here_cannot_be_erased(lived: Lived, tmp_path: Path) -> None:
     with pytest.raises(HomeError, match="nobody: expected a subject of this home: car, runner"):
-        erase_subject(lived.path, "nobody")
+        erase_subject(lived.path, "nobody", NOW_S)
     with pytest.raises(HomeError, match="expected the home folder"):
-        erase_subject(tmp_path, "runner")
+        erase_subject(tmp_path, "runner", NOW_S)
 
 
 def test_a_running_gateway_is_not_erased_under_its_feet(box: Box) -> None:
     box.open()
 
     with pytest.raises(HomeError, match="another milepost is running"):
-        erase_subject(box.path, "runner")
+        erase_subject(box.path, "runner", NOW_S)
 
 
 def test_a_database_that_is_read_elsewhere_is_not_called_clean(tmp_path: Path) -> None:
@@ -287,4 +305,4 @@ def test_a_journal_that_refuses_is_said(lived: Lived) -> None:
         connection.execute("DROP TABLE loss")
 
     with pytest.raises(JournalError, match="cannot be written"):
-        erase_subject(lived.path, "runner")
+        erase_subject(lived.path, "runner", NOW_S)

@@ -25,7 +25,7 @@ from ledger_client import batches, record, statements
 from ledger_client.errors import LocalError
 from ledger_client.verify import verify_record
 
-START_S = WALL_MS / 1000
+NOW_S = WALL_MS // 1000
 PLANS, RESEARCH = "training plans", "research"
 
 
@@ -130,7 +130,7 @@ def test_exports_and_pages_of_a_subject_cover_all_its_urns(home: Path) -> None:
 def test_an_erased_subject_is_gone_under_every_urn(home: Path) -> None:
     urns = urns_of(home, "runner")
 
-    erased = erase_subject(home, "runner")
+    erased = erase_subject(home, "runner", NOW_S)
 
     assert (set(erased.urns), erased.batches, erased.left) == (set(urns), 3, ())
     assert Home(home).subject_key_count() == 1

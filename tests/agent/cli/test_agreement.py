@@ -167,7 +167,7 @@ def test_erasing_a_subject_takes_its_agreements(box: Box) -> None:
     other = licence_for(box, stores.subjects["car"])
     box.close()
 
-    erased = erase_subject(box.path, "runner")
+    erased = erase_subject(box.path, "runner", NOW_S)
 
     assert f"agreements/{deed.digest.hex()}.cbor" in erased.files
     assert [each.digest for each in agreed.kept(Home(box.path))] == [other.digest]

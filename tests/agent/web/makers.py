@@ -12,6 +12,7 @@ from ledger_client import (
     checkpoints,
     cose,
     disclosure,
+    erasures,
     merkle,
     record,
     trust,
@@ -186,6 +187,22 @@ def trusted() -> list[Entry]:
         (trust.rotate(GATEWAY, NEXT, 2, last, NOW_S + 70), None),
         (statement(batch_payload(leaves, last, 3), key=NEXT), leaves),
         (trust.revoke(OWNER, tokens[:1], "sold", NOW_S + 80, trust.Believed(3, bytes(32))), None),
+    ]
+
+
+def erased(by: SigningKey = GATEWAY) -> list[Entry]:
+    """A log on which a subject was erased after three batches, one of which is still held here."""
+    entries = plain(3)
+    last = digest_of(entries[-1][0])
+    leaves = tyres(6)
+    return [
+        *(
+            (data, given if index in {0, 2} else None)
+            for index, (data, given) in enumerate(entries)
+        ),
+        (trust.rotate(GATEWAY, NEXT, 3, last, NOW_S + 70), None),
+        (erasures.sign(by, CAR, NOW_S + 80), None),
+        (statement(batch_payload(leaves, last, 4), key=NEXT), None),
     ]
 
 

@@ -31,9 +31,29 @@ def good_files() -> dict[str, bytes]:
         "chosen readings": makers.seal(partly).pack(),
         "excerpt": makers.seal([*makers.plain(6)], only=[0, 2, 5]).pack(),
         "excerpt of all": makers.seal(makers.plain(2), only=[0, 1, 2]).pack(),
+        "erased": makers.seal(makers.erased()).pack(),
+        "erased, an excerpt": makers.seal(makers.erased(), only=[0, 2, 5, 6]).pack(),
+        "erased by a stranger": makers.seal(makers.erased(by=makers.OWNER)).pack(),
+        "erased by who came later": makers.seal(makers.erased(by=makers.NEXT)).pack(),
         "trust": makers.seal(makers.trusted()).pack(),
         "excerpt of trust": makers.seal(makers.trusted(), only=[0, 1, 4, 5]).pack(),
     }
+
+
+@pytest.mark.parametrize("payload", [{}, {1: 2}, {1: 1, 2: 0}, 1, {1: True}, {1: 1.0}, [], None])
+def test_both_take_one_payload_of_an_erasure(judge: Judge, payload: object) -> None:
+    said = (makers.statement(payload, "erasure"), None)
+
+    assert check(judge, [makers.seal([*makers.plain(), said]).pack()]) == 0
+
+
+def test_both_refuse_more_items_than_a_file_of_its_size_can_need(judge: Judge) -> None:
+    many = cbor.encode({1: "milepost-record", 2: 1, 3: "x", 4: [[]] * 50_000, 5: ""})
+
+    (theirs,) = judge.verdicts([many])
+
+    assert "more items than" in python_verdict(many)["error"]
+    assert "more items than" in theirs["error"]
 
 
 def check(judge: Judge, files: Sequence[bytes]) -> int:

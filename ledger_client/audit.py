@@ -1,0 +1,190 @@
+"""What the statements of one log say together: chains, counts, trust, and what was erased."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from ledger_client import batches, disclosure, genesis, merkle, pins, statements, trust
+from ledger_client.checkpoints import Checkpoint
+from ledger_client.disclosure import Disclosure
+from ledger_client.erasures import Erasures
+from ledger_client.errors import EncodingError, ProofError, RemoteError
+from ledger_client.genesis import Genesis
+from ledger_client.keys import PublicKey
+from ledger_client.report import Issuer, Report
+from ledger_client.vouching import Anchors, Trust
+
+BATCH = "batch"
+CLOCK_UNSET = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Tip:
+    """An issuer's newest batch, at its place on the log and in the file."""
+
+    sequence: int = 0
+    digest: bytes = batches.NO_PREVIOUS
+    index: int = -1
+    rank: int = -1
+
+
+class Audit:
+    """Takes statements of one log, in its order, and keeps count of what they say."""
+
+    def __init__(self, anchors: Anchors) -> None:
+        self.trust = Trust(anchors)
+        self.hashes: list[bytes] = []
+        self.gaps: list[str] = []
+        self.withheld = 0
+        self.disclosed = 0
+        self._genesis: Genesis | None = None
+        self._kinds: Counter[str] = Counter()
+        self._tips: dict[PublicKey, _Tip] = {}
+        self._batches: dict[PublicKey, list[batches.Batch]] = {}
+        self._subjects: dict[str, None] = {}
+        self._erasures = Erasures()
+
+    @property
+    def genesis(self) -> Genesis:
+        """What the log says about itself.
+
+        Raises:
+            ProofError: nothing was added.
+        """
+        if self._genesis is None:
+            raise ProofError("there is no entry, not even a genesis")
+        return self._genesis
+
+    def add(self, index: int, data: bytes, disclosed: Disclosure | None) -> None:
+        """Judge the next statement, entry `index` of the log, and what came with it."""
+        with within(f"entry {index}"):
+            statement = statements.verify(data)
+            if statement.receipts:
+                raise EncodingError("a statement on a log carries no receipts")
+            if self._genesis is None:
+                self._genesis = genesis.verify(statement)
+            elif statement.kind == genesis.KIND:
+                raise ProofError("a second genesis")
+            if statement.kind == BATCH:
+                self._add_batch(index, statement, disclosed)
+            elif disclosed is not None:
+                raise ProofError(f"a {statement.kind} statement has no leaves")
+            self.trust.add(index, statement)
+            self._erasures.add(statement)
+            if statement.kind == trust.ROTATION:
+                self._rotate(index, trust.rotated(statement))
+        self._kinds[statement.kind] += 1
+        self.hashes.append(merkle.leaf_hash(statement.digest))
+
+    def _add_batch(
+        self, index: int, statement: statements.Statement, disclosed: Disclosure | None
+    ) -> None:
+        batch, issuer = batches.decode(statement.payload), statement.issuer
+        self._follow(issuer, batch.sequence - 1, batch.previous, index)
+        self._tips[issuer] = _Tip(batch.sequence, statement.digest, index, len(self.hashes))
+        clock_set = batch.clock.state != CLOCK_UNSET
+        self.trust.used(index, issuer, statement.issued_s, clock_set=clock_set)
+        here = 0 if disclosed is None else len(disclosure.verify(disclosed, batch))
+        self.disclosed += here
+        self._erasures.closed(statement, batch.leaf_count - here)
+        self._batches.setdefault(issuer, []).append(batch)
+        self._subjects[statement.subject] = None
+
+    def _rotate(self, index: int, rotation: trust.Rotation) -> None:
+        """The new key's chain begins where the old one's ends."""
+        self._follow(rotation.old, rotation.sequence, rotation.digest, index)
+        tip = _Tip(rotation.sequence, rotation.digest, index, len(self.hashes))
+        self._tips.setdefault(rotation.old, tip)
+        self._tips[rotation.new] = tip
+
+    def _follow(self, issuer: PublicKey, last: int, digest: bytes, index: int) -> None:
+        """Whether the batch `last` is the issuer's newest, or some are missing up to it.
+
+        Those may be withheld, if there is room for them: since the issuer's newest batch there may
+        have been as many others as there are entries that the file lacks.
+        """
+        before, name = self._tips.get(issuer, _Tip()), issuer.short_id
+        missing = last - before.sequence
+        if missing < 0:
+            raise ProofError(f"sequence {last + 1} of {name} comes after {before.sequence}")
+        if missing == 0 and digest != before.digest:
+            raise ProofError(f"sequence {last + 1} of {name} does not follow {last}")
+        room = (index - before.index) - (len(self.hashes) - before.rank)
+        self.withheld += min(missing, room)
+        if missing > room:
+            least = f"at least {missing - room} of " if room else ""
+            self.gaps.append(f"{name} lacks {least}sequence {before.sequence + 1} to {last}")
+
+    def _root_of(self, size: int) -> bytes:
+        return merkle.root_of(size, merkle.nodes_of(self.hashes))
+
+    def tips(self) -> Iterator[tuple[PublicKey, int, bytes]]:
+        """Issuer, last sequence and its digest, for each chain."""
+        for issuer, tip in self._tips.items():
+            yield issuer, tip.sequence, tip.digest
+
+    def report(
+        self, head: Checkpoint, note: str, signed_s: int, *, shown: int, disclosed: int | None
+    ) -> Report:
+        """The sum of it, under a head whose signatures were checked."""
+        every = [batch for chain in self._batches.values() for batch in chain]
+        root_of = self._root_of if head.size == len(self.hashes) else None
+        log_key = self.genesis.receipt_key
+        pin = self.trust.anchors.pins.get(self.genesis.name)
+        linked = pin is not None and pins.follow(
+            pin, self.genesis.name, head, self.genesis.verifier.vkey, root_of
+        )
+        pinned = None if pin is None else pin.checkpoint.size
+        provenance: Counter[int] = Counter()
+        losses: Counter[str] = Counter()
+        for batch in every:
+            provenance.update(batch.provenance)
+            losses.update(
+                dropped=batch.losses.dropped, rejected=batch.losses.rejected, gap=batch.losses.gap
+            )
+        return Report(
+            log=self.genesis.name,
+            demo=self.genesis.demo,
+            vkey=self.genesis.verifier.vkey,
+            receipt_key=log_key.did,
+            size=head.size,
+            shown=shown,
+            root=head.root.hex(),
+            signed_s=signed_s,
+            receipts=shown if head.size > 1 and disclosed is not None else 0,
+            kinds=dict(self._kinds),
+            issuers=tuple(
+                Issuer(key.did, key.short_id, len(chain), chain[0].sequence, chain[-1].sequence)
+                for key, chain in self._batches.items()
+            ),
+            subjects=tuple(self._subjects),
+            batches=len(every),
+            readings=sum(batch.leaf_count for batch in every),
+            disclosed=disclosed,
+            erased=self._erasures.count(self.trust.followed),
+            first_minute=min((batch.first_minute for batch in every), default=None),
+            last_minute=max((batch.last_minute for batch in every), default=None),
+            provenance=dict(sorted(provenance.items())),
+            losses={name: count for name, count in losses.items() if count},
+            gaps=tuple(self.gaps),
+            withheld=self.withheld,
+            clock_states=dict(sorted(Counter(batch.clock.state for batch in every).items())),
+            clock_steps=sum(batch.clock.stepped for batch in every),
+            boots=len({batch.clock.boot for batch in every}),
+            profiles=tuple(sorted({name for batch in every for name in batch.profiles})),
+            vouchings=self.trust.judge(log_key, signed_s, head.size, root_of),
+            rotations=tuple((old.did, new.did) for old, new in self.trust.followed.items()),
+            note=note,
+            continues=pinned if linked else None,
+            unlinked=None if linked else pinned,
+        )
+
+
+@contextmanager
+def within(place: str) -> Iterator[None]:
+    """Say where it was that something was wrong."""
+    try:
+        yield
+    except RemoteError as error:
+        raise type(error)(f"{place}: {error}") from error
