@@ -134,7 +134,8 @@ def parse(payload: bytes) -> Asked:
     """The command in a payload; ValueError says what it is not."""
     if len(payload) > BYTES_MAX:
         raise ValueError(f"a command has at most {BYTES_MAX} bytes, this one {len(payload)}")
-    return msgspec.json.decode(payload, type=Asked)
+    asked: Asked = msgspec.json.decode(payload, type=Asked)
+    return asked
 
 
 def named(payload: bytes) -> tuple[str, str]:

@@ -49,16 +49,23 @@ class Guard(Deal, Protocol):
     cleared: asyncio.Event
 
 
+async def nobody(apps: Mapping[str, Rules]) -> None:
+    """Another's broker: its operator lets users in and out."""
+    del apps
+
+
 @dataclass(frozen=True, slots=True)
 class Connection:
     """The way to the broker: `tasks` carry it, in the order in which they must end.
 
-    `endpoint` says how another user gets there, for the strangers that the demo plays.
+    `endpoint` says how another user gets there, for the strangers that the demo plays. `admit`
+    replaces the apps of an embedded broker by these, by short id; who is not there any more is cut.
     """
 
     broker: Broker
     endpoint: Callable[[str], Endpoint]
     tasks: Sequence[asyncio.Task[None]]
+    admit: Callable[[Mapping[str, Rules]], Awaitable[None]] = nobody
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ COMMANDS = {
     "statement": "statement.statement",
 }
 GROUPS = {
+    "app": "app.app",
     "owner": "owner.app",
     "keys": "keys.app",
     "log": "log.app",

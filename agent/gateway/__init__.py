@@ -12,8 +12,9 @@ from agent.batching import BatchLimits
 from agent.broker import Broker
 from agent.clock import ClockState, Steps, minute_s, quality, stamp
 from agent.config import Config, ConfigError
+from agent.gateway.apps import outsiders
 from agent.gateway.certifying import Renewal, agreements, certify, paying
-from agent.gateway.connection import connector
+from agent.gateway.connection import Users, connector
 from agent.gateway.evidence import cosigner, log_service, witness_rules
 from agent.pipeline import CommitLimits, Committer, Component, Intake, Pipeline
 from agent.presence import Presence
@@ -141,6 +142,7 @@ def compose(  # the parts of a gateway
         return stores.streams.now(subject, governing, minute_s(clock().wall_ms))
 
     asking = cosigner(config, stores)
+    outside = outsiders(config, stores, lambda: minute_s(clock().wall_ms))
     guests = {**trade.guests, **witness_rules(config)}
     return Running(
         stores=stores,
@@ -169,9 +171,16 @@ def compose(  # the parts of a gateway
         ),
         board=board,
         now=now,
-        connect=connector(config, stores, _presence(config, stores), trade.relayed, guests),
+        connect=connector(
+            config,
+            stores,
+            _presence(config, stores),
+            Users((*trade.relayed, outside.seller), guests, outside.apps.rules()),
+        ),
         deals=(
             *trade.deals,
+            outside.counting,
+            outside.apps,
             _attendance(config, stores, ears, board),
             Renewal(lambda: _certify(config, stores)),
             *log_service(config, stores, lambda: minute_s(clock().wall_ms), asking),

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -13,29 +14,33 @@ from agent.broker.endpoint import Endpoint
 from agent.broker.mqtt import Limits, MqttBroker
 from agent.config import Config
 from agent.presence import Presence
-from agent.running import Connection
+from agent.running import Connection, nobody
 from agent.stores import Stores
 
 
-def connector(
-    config: Config,
-    stores: Stores,
-    presence: Presence,
-    relayed: Sequence[str],
-    guests: Mapping[str, topics.Rules],
-) -> Callable[[asyncio.TaskGroup], Awaitable[Connection]]:
-    """Starts the connection when it is called, and an embedded broker before it.
+@dataclass(frozen=True, slots=True)
+class Users:
+    """Who uses an embedded broker beside the gateway, by short id.
 
-    `relayed` are the short ids that the gateway speaks for beside its components; `guests` are
-    other users of an embedded broker.
+    It speaks for its components and those that are `relayed`. The `apps` are those of the start.
     """
+
+    relayed: Sequence[str]
+    guests: Mapping[str, topics.Rules]
+    apps: Mapping[str, topics.Rules]
+
+
+def connector(
+    config: Config, stores: Stores, presence: Presence, others: Users
+) -> Callable[[asyncio.TaskGroup], Awaitable[Connection]]:
+    """Starts the connection when it is called, and an embedded broker before it."""
     settings, random = config.broker, Random()  # noqa: S311  # jitter, not a secret
     gateway, passwords = stores.signer.public.short_id, stores.home.broker_users
     outside = read_password_file(settings.password_file) if settings.password_file else ""
 
-    def users() -> list[User]:
-        speaks_for = [*(each.id for each in stores.components.values()), *relayed]
-        rules = {gateway: topics.gateway_rules(gateway, speaks_for), **guests}
+    def users(apps: Mapping[str, topics.Rules]) -> list[User]:
+        speaks_for = [*(each.id for each in stores.components.values()), *others.relayed]
+        rules = {**apps, gateway: topics.gateway_rules(gateway, speaks_for), **others.guests}
         rules |= dict.fromkeys(settings.observers, topics.DASHBOARD)
         return [User(name, read_password(passwords, name), rule) for name, rule in rules.items()]
 
@@ -57,10 +62,11 @@ def connector(
 
     async def connect(services: asyncio.TaskGroup) -> Connection:
         tasks, url = [], settings.url
+        admit: Callable[[Mapping[str, topics.Rules]], Awaitable[None]] = nobody
         if url == "embedded":
             embedded = EmbeddedBroker(
                 stores.home.broker,
-                users(),
+                users(others.apps),
                 random=random,
                 port=settings.port,
                 websocket_port=settings.websocket_port,
@@ -69,6 +75,11 @@ def connector(
             tasks.append(services.create_task(embedded.run()))
             await embedded.ready.wait()
             url = embedded.url
+
+            async def let_in(apps: Mapping[str, topics.Rules]) -> None:
+                await embedded.admit(users(apps))
+
+            admit = let_in
         broker = MqttBroker(
             endpoint(url, gateway),
             random=random,
@@ -77,7 +88,7 @@ def connector(
             hello=lambda: presence.said("online"),
         )
         carriers = [services.create_task(broker.run()), *tasks]
-        return Connection(broker, partial(endpoint, url), carriers)
+        return Connection(broker, partial(endpoint, url), carriers, admit)
 
     return connect
 
