@@ -17,7 +17,7 @@ from agent.home import Home, HomeError, Vault
 from agent.imports import imported, line
 from agent.journal import Batch, Journal
 from agent.registry import Registry
-from agent.till import Till
+from agent.till import Tidemark, Till
 from ledger_client import batches, leaves, statements
 from ledger_client.audit import BATCH
 from ledger_client.checkpoints import parse_vkey
@@ -37,7 +37,8 @@ JOURNAL_BYTES_MAX = 1 << 44
 class HomeReport:
     """What holds in a home. `pending` batches are named but have no believed receipt yet.
 
-    `imported` is what other gateways' records in it establish, by the name of their file.
+    `restores` is how often a till was an old copy of itself, and froze; `imported` what other
+    gateways' records in it establish, by the name of their file.
     """
 
     log: Report
@@ -49,6 +50,7 @@ class HomeReport:
     tills: int
     channels: int
     sold_and_bought: int
+    restores: int
     balances: dict[str, int]
     imported: Mapping[str, Report]
 
@@ -67,6 +69,7 @@ class HomeReport:
                 "tills": self.tills,
                 "channels": self.channels,
                 "items": self.sold_and_bought,
+                "restores": self.restores,
                 "balances": self.balances,
                 "sum": sum(self.balances.values()),
             },
@@ -85,10 +88,14 @@ class HomeReport:
             (
                 f"money        {self.channels} channel ends in {self.tills} tills,"
                 f" {self.sold_and_bought} items, {len(self.balances)} balances that sum to"
-                f" {sum(self.balances.values())}"
+                f" {sum(self.balances.values())}{self._restored()}"
             ),
             *(line(name, report) for name, report in self.imported.items()),
         ]
+
+    def _restored(self) -> str:
+        times = "once" if self.restores == 1 else f"{self.restores} times"
+        return f"; {times} an old copy, which froze" if self.restores else ""
 
 
 def verify_home(path: Path, anchors: Anchors = NOBODY) -> HomeReport:
@@ -141,10 +148,13 @@ def _verify(
     states = _verify_batches(journal, log, vault, registry)
     unproved = _verify_packs(journal, vault)
     Watermark(home.mark, parse_vkey(report.vkey)).check(log.root_at)
-    tills = [Till(ledger).check()]
+    till = Till(ledger, Tidemark.beside(home.ledger_db))
+    tills, restores = [till.check()], till.restores()
     for database in sorted(home.path.glob("peers/*/till.db")):
         with _whole(database) as connection:
-            tills.append(Till(connection).check())
+            till = Till(connection, Tidemark.beside(database))
+            tills.append(till.check())
+            restores += till.restores()
     return HomeReport(
         log=report,
         receipted=states["receipted"],
@@ -155,6 +165,7 @@ def _verify(
         tills=len(tills),
         channels=sum(channels for channels, _ in tills),
         sold_and_bought=sum(lines for _, lines in tills),
+        restores=restores,
         balances={account.hex()[:16]: balance for account, balance in _balances(ledger, log)},
         imported={each.name: each.report for each in imported(home)},
     )

@@ -16,7 +16,7 @@ from agent.journal import Journal, JournalDamageError, JournalError, Losses
 from agent.recording import make_stream
 from agent.registry import Registered, Registry
 from agent.streams import Stream, Streams
-from agent.till import Till
+from agent.till import Tidemark, Till
 from firmware_bridge.radio import Stamp
 from ledger_client import examination, statements
 from ledger_client.checkpoints import Verifier
@@ -133,7 +133,7 @@ def _open(wanted: Wanted, home: Home, now: Stamp, opened: ExitStack) -> Stores:
     vault = home.vault(streams.urns)
     for each in components.values():
         vault.subject_key(each.subject)
-    till = Till.open(connection)
+    till = Till.open(connection, Tidemark.beside(home.ledger_db))
     journal = opened.enter_context(closing(Journal.open(home.journal_db, wanted.journal_bytes_max)))
     _check_ages(journal, log, signer.public, streams.urns.values())
     if starts > 1 or registry.boot_count(boot) > 1:

@@ -11,7 +11,7 @@ from agent.status import printable
 from agent.stores import Stores
 from agent.tally import Buyer, Seller
 from agent.tally.shell import Blame
-from agent.till import Till
+from agent.till import Tidemark, Till
 from firmware_bridge.radio import Clock
 from ledger_client.channels import SALT_BYTES, Terms
 from ledger_client.errors import RemoteError
@@ -51,7 +51,7 @@ class Parties:
             path = self.stores.home.peer_till(stranger)
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             database = self.stores.beside.enter_context(closing(open_database(path)))
-            self._tills[stranger] = Till.open(database)
+            self._tills[stranger] = Till.open(database, Tidemark.beside(path))
         return self._tills[stranger]
 
     def fund(self, holder: PublicKey) -> None:

@@ -15,6 +15,8 @@ from ledger_client.keys import SigningKey
 from ledger_client.messages import KNOWN_MAX, Invoice, Item, Message, Refusal, Standing
 from ledger_client.settlement import View
 
+ENDING = frozenset({State.FROZEN, State.CLOSING, State.CLOSED})
+"""Nothing more is taken on such a channel; what was promised on it can be claimed."""
 Accept = Callable[[Terms, Item], bytes | Readings]
 """A buyer's judgement: the content identity of the item's body, for readings also of each one.
 
@@ -77,9 +79,17 @@ class BuyingDesk:
             case Item():
                 return self._receive_item(self._known(peer, message.invoice.channel), message)
             case Standing() if message.terms.signer == self.party:
+                if self._till.purchase(message.terms.channel) is None:
+                    return self._look_back(peer, message.terms)
                 return self._receive_standing(self._known(peer, message.terms.channel), message)
             case _:
                 return []
+
+    def _look_back(self, peer: str, terms: Terms) -> list[Effect]:
+        """A channel of ours that this store does not know: the ledger knows if we opened it."""
+        if peer != payee(terms) or terms.payer != self.party:
+            raise RemoteError(f"{peer} speaks for a channel that is not ours")
+        return [Look(peer, terms)]
 
     def _receive_item(self, purchase: Purchase, item: Item) -> list[Effect]:
         invoice = item.invoice
@@ -91,7 +101,7 @@ class BuyingDesk:
                 if ours is None or ours.digest != invoice.digest:
                     raise RemoteError(f"two different items under number {invoice.n}")
                 return list(self._again(purchase))
-            case Place.NEXT if purchase.side.state is State.CLOSED:
+            case Place.NEXT if purchase.side.state in ENDING:
                 return []
             case Place.NEXT:
                 return self._take(purchase, item)
@@ -203,7 +213,18 @@ class BuyingDesk:
         return effects
 
     def observe(self, view: View) -> list[Effect]:
-        """Take over what the ledger says, and tell the seller, who may not know the channel yet."""
+        """Take over what the ledger says, and tell the seller, who may not know the channel yet.
+
+        A channel that we opened and do not know shows that this store is an old copy: it is taken
+        over as frozen, so that it is closed and what is left in it comes back.
+        """
+        if self._till.purchase(view.terms.channel) is None:
+            if (
+                view.terms.payer == self.party == view.terms.signer
+                and view.state is not State.CLOSED
+            ):
+                self._till.add_forgotten(view)
+            return []
         before = self._purchase(view.terms.channel)
         self._till.observe(before, view)
         purchase = self._purchase(view.terms.channel)

@@ -71,6 +71,10 @@ class SellingDesk:
         """The greatest price that can be sold now, in minor units; 0 before the buyer was heard."""
         return self._sale(channel).side.room() if channel in self._heard else 0
 
+    def heard(self, channel: bytes) -> bool:
+        """Whether the buyer has said in this run where it stands: so its best voucher is here."""
+        return channel in self._heard
+
     def sell(self, channel: bytes, goods: Iterable[Goods]) -> int:
         """Sell in order as long as there is room; how many are done (sold now or once before)."""
         if channel not in self._heard:
@@ -167,12 +171,12 @@ class SellingDesk:
                 return [Look(peer, sale.terms)]
             self._credit_voucher(sale, theirs.voucher)
             sale = self._sale(channel)
+        if theirs.run == self._run:
+            self._heard.add(channel)
         if self._shows_backup(sale, theirs):
             self._till.freeze(sale)
             return []
         self._has[channel] = theirs.n
-        if theirs.run == self._run:
-            self._heard.add(channel)
         if theirs.refused is not None and self._refused(sale, theirs, theirs.refused):
             return []
         total = 0 if theirs.voucher is None else theirs.voucher.total

@@ -107,11 +107,11 @@ class Seller(Shell):
 
     async def _watched(self) -> None:
         states = {sale.terms.channel: sale.side.state for sale in self._selling.channels()}
-        if State.CLOSING in states.values():
+        if not {State.CLOSING, State.FROZEN}.isdisjoint(states.values()):
             await self.settle()
         for channel, state in states.items():
-            if state is State.FROZEN:  # it is claimed, and the buyer goes on under a new salt
-                await self.close_now(channel)
+            if state is State.FROZEN and self._selling.heard(channel):
+                await self.close_now(channel)  # the buyer goes on under a new salt
 
 
 def _number(send: Send) -> int:

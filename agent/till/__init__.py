@@ -5,28 +5,74 @@ triggers refuse anything else, whatever the code above believes. An item's body 
 seller is paid or the buyer has used it; its line (price, due, hash, source) stays.
 """
 
+import logging
 import sqlite3
 from typing import Self
 
 from agent.till.buying import BuyerDrawer
 from agent.till.selling import SellerDrawer
+from agent.till.tidemark import VERSIONS as TIDE_VERSIONS
+from agent.till.tidemark import Tidemark
 from agent.till.values import Purchase, Sale, check_source
 from agent.tilltables import VERSIONS
-from ledger_client.channels import Selling
-from ledger_client.errors import RemoteError, StoreError
+from ledger_client.channels import Event, Selling, State, advance
+from ledger_client.errors import DamageError, RemoteError, StoreError
 from ledger_client.log import migrate
 
-__all__ = ["Purchase", "Sale", "Till", "check_source"]
+__all__ = ["Purchase", "Sale", "Tidemark", "Till", "check_source"]
+
+_log = logging.getLogger(__name__)
 
 
 class Till(SellerDrawer, BuyerDrawer):
     """One writer. Every method joins the open `transaction()`, or is one of its own."""
 
     @classmethod
-    def open(cls, connection: sqlite3.Connection) -> Self:
-        """The till in this database, made if there is none; raises StoreError on another schema."""
+    def open(cls, connection: sqlite3.Connection, tidemark: Tidemark | None = None) -> Self:
+        """The till in this database, made if there is none.
+
+        One that is behind its `tidemark` is an old copy: its channels freeze at once, whatever was
+        promised on them can still be claimed, and trade goes on under new salts.
+
+        Raises:
+            StoreError: another schema, or a mark that cannot be written.
+        """
         migrate(connection, "till", VERSIONS)
-        return cls(connection)
+        migrate(connection, "tide", TIDE_VERSIONS)
+        till = cls(connection, tidemark)
+        till.recognise()
+        return till
+
+    def recognise(self) -> None:
+        """Freeze every channel if this is an old copy of the till; else bring the mark up to it."""
+        count, restores = self._tide()
+        if self._tidemark is None or not self._tidemark.behind(count):
+            self._mark()
+            return
+        held: list[Sale | Purchase] = [*self.sales(), *self.purchases()]
+        _log.warning(
+            "the till is an old copy of itself: its %s channels sell and buy nothing more; what was"
+            " promised on them is claimed, and trade goes on under new ones",
+            sum(each.side.state is not State.CLOSED for each in held),
+        )
+        with self.transaction():
+            for each in held:
+                state = advance(each.side.state, Event.FREEZE)
+                self._db.execute(
+                    "UPDATE till_channels SET state = ? WHERE id = ?", (state.value, each.row)
+                )
+            self._db.execute(
+                "UPDATE till_tide SET count = ?, restores = ?",
+                (max(count, self._tidemark.read() or 0) + 1, restores + 1),
+            )
+
+    def restores(self) -> int:
+        """How often this till was found to be an old copy of itself, and frozen."""
+        return self._tide()[1] if self._born() else 0
+
+    def _tide(self) -> tuple[int, int]:
+        count, restores = self._row("SELECT count, restores FROM till_tide", ())
+        return int(count), int(restores)
 
     def parties(self) -> frozenset[str]:
         """Short ids of all who ever pay, promise or are paid on a channel here."""
@@ -57,9 +103,16 @@ class Till(SellerDrawer, BuyerDrawer):
 
         Raises:
             StoreError: the first thing that does not hold.
+            DamageError: the till is an old copy of itself.
         """
         if not self._born():
             return 0, 0
+        if self._tidemark is not None and self._tidemark.behind(self._tide()[0]):
+            raise DamageError(
+                f"the till counts {self._tide()[0]} steps, its mark {self._tidemark.read()}: it is"
+                " an old copy. Restore the newest, or start it as it is: then its channels freeze,"
+                " what was promised on them is claimed, and trade goes on under new ones"
+            )
         channels: list[Sale | Purchase] = [*self.sales(), *self.purchases()]
         return len(channels), sum(self._check(held) for held in channels)
 

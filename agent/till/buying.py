@@ -10,6 +10,7 @@ from agent.till.values import Purchase, purchase_of
 from ledger_client.channels import Buying, State, Terms, Voucher
 from ledger_client.keys import PublicKey
 from ledger_client.messages import Item
+from ledger_client.settlement import View
 
 
 class BuyerDrawer(Drawer):
@@ -18,7 +19,16 @@ class BuyerDrawer(Drawer):
     def add_purchase(self, terms: Terms) -> Purchase:
         """Remember a channel that we are about to open: its salt must survive a crash."""
         values = ("buyer", terms.channel, terms.encoded, State.OPENING.value, 0, 0, 0, 0)
-        return purchase_of(self._insert(values))
+        with self.transaction():
+            return purchase_of(self._insert(values))
+
+    def add_forgotten(self, view: View) -> Purchase:
+        """A channel that we opened and this store does not know: it was restored. Frozen."""
+        place = (State.FROZEN.value, view.funded, view.claimed, 0, 0)
+        with self.transaction():
+            return purchase_of(
+                self._insert(("buyer", view.terms.channel, view.terms.encoded, *place))
+            )
 
     def purchase(self, channel: bytes) -> Purchase | None:
         """The channel on which we buy, if we have it."""

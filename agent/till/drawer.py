@@ -1,9 +1,11 @@
 """What both sides of the till do with their rows."""
 
 import sqlite3
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from agent.till.tidemark import Tidemark
 from agent.till.values import Purchase, Sale, check_source, pair
 from ledger_client.channels import Event, State, Voucher, advance, joined
 from ledger_client.errors import LocalError
@@ -22,13 +24,30 @@ _INSERT = (
 class Drawer:
     """One writer. Every method joins the open `transaction()`, or is one of its own."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, tidemark: Tidemark | None = None) -> None:
+        """Without a `tidemark`, an old copy is known only by what the other side holds."""
         self._db = connection
         self._marks: int | None = None
+        self._tidemark = tidemark
+        self._marked = -1
 
-    def transaction(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
         """Everything inside becomes durable at once when the outermost one ends, or not at all."""
-        return transaction(self._db)
+        if self._db.in_transaction:
+            yield
+            return
+        with transaction(self._db):
+            yield
+        self._mark()
+
+    def _mark(self) -> None:
+        """Have the tidemark say how far this till has come."""
+        if self._tidemark is not None:
+            (count,) = self._row("SELECT count FROM till_tide", ())
+            if count != self._marked:
+                self._tidemark.write(count)
+                self._marked = count
 
     def observe(self, held: Sale | Purchase, view: View) -> None:
         """Take over what the ledger says. Once closed, what was never paid may be sold anew."""

@@ -22,7 +22,7 @@ from agent.home import Home, HomeError
 from agent.journal import JournalError
 from agent.registry import Registry
 from agent.stores import Stores
-from agent.till import Till
+from agent.till import Tidemark, Till
 from ledger_client.channels import State
 from ledger_client.errors import ProofError, StoreError
 from ledger_client.explanation import not_proved
@@ -72,8 +72,9 @@ def lived(box: Box, tmp_path: Path) -> Lived:
     box.hear(stores, 4)
     stores.journal.put([], {STRAP.address: 7}, {}, 1)
     sell(stores, stores.till)
-    with closing(open_database(peer(box.path))) as connection:
-        sell(stores, Till.open(connection))
+    brand = peer(box.path)
+    with closing(open_database(brand)) as connection:
+        sell(stores, Till.open(connection, Tidemark.beside(brand)))
     one = Lived(tmp_path / "killed", tmp_path / "before.cbor", stores.subjects["runner"])
     one.needles = [*secrets(stores), STRAP.address.encode(), b"strap", b"runner"]
     shutil.copytree(box.path, one.path)  # open as it is: with its write-ahead logs

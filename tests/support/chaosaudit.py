@@ -89,6 +89,16 @@ class Audit:
         with closing(open_database(self.folder / "buyer" / "till.db")) as connection:
             return {each.terms.channel: each for each in Till.open(connection).purchases()}
 
+    def sides(self) -> list[object]:
+        """Where both stand on every channel."""
+        sides: list[object] = [sale.side for sale in self.sales().values()]
+        return [*sides, *(purchase.side for purchase in self.purchases().values())]
+
+    def still_open(self) -> bool:
+        """Whether the buyer has not seen the end of every channel."""
+        purchases = self.purchases().values()
+        return any(purchase.side.state is not State.CLOSED for purchase in purchases)
+
     def most_sold(self) -> int:
         """The highest number of goods that was ever sold."""
         with closing(open_database(self.folder / "seller" / "till.db")) as connection:
