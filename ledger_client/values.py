@@ -26,6 +26,8 @@ from ledger_client.keys import PublicKey, SigningKey, hkdf_sha256
 from ledger_client.statements import Statement
 
 KIND = "value"
+MAGIC = "milepost-value"
+SIZE_MAX = 1 << 20
 NOTES_MAX = 100
 """The most notes that are asked for at once."""
 _VERSION = 1
@@ -197,3 +199,20 @@ def history(ecosystem: Ecosystem, pairs: Iterable[tuple[Note, Redemption]]) -> l
 def names_of(ecosystem: Ecosystem) -> dict[PublicKey, str]:
     """The parties by key."""
     return {PublicKey.from_did(party.did): party.name for party in ecosystem.parties}
+
+
+def pack(signed: Iterable[bytes]) -> bytes:
+    """A file of them: CBOR {1: "milepost-value", 2: version, 3: [statement...]}."""
+    return cbor.encode({1: MAGIC, 2: _VERSION, 3: list(signed)})
+
+
+def unpack(data: bytes) -> list[Statement]:
+    """The statements in a file, their signatures verified; raises RemoteError."""
+    pairs = shapes.fields(cbor.decode(data, size_max=SIZE_MAX), "value file", frozenset({1, 2, 3}))
+    if pairs[1] != MAGIC:
+        raise EncodingError(f"value file: expected it to begin with {MAGIC!r}")
+    shapes.integer(pairs[2], "value file version", _VERSION, _VERSION)
+    return [
+        statements.verify(shapes.octets(each, "statement"))
+        for each in shapes.array(pairs[3], "statements")
+    ]

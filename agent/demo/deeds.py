@@ -1,25 +1,31 @@
 """What the parties of the demo's street agreed on: one agreement of each kind, signed by all.
 
-The licence governs the runner's batches and the brand pays for no other; the service is the
-charger's tariff. Grant and ecosystem are signed and in force, nothing is due under them yet.
+The licence governs the runner's batches, the brand pays for no other, and the maker of the shoes
+has its part of it. The service is the charger's tariff. The grant gives units for activations, and
+three brands take each other's value from a customer whom each knows by another name.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
 
 from agent import agreed
 from agent.export import write_whole
 from agent.home import Home
 from ledger_client import agreements, consents
-from ledger_client.agreements import DataLicence
+from ledger_client.agreements import ActivationGrant, DataLicence, Ecosystem, MeteredService
 from ledger_client.consents import Act
 from ledger_client.deeds import Deed
+from ledger_client.errors import LocalError
 from ledger_client.keys import SigningKey
 
 YEAR_S = 365 * 86_400
 QUANTITIES = ("cadence", "distance", "glucose", "heart_rate", "speed", "stride_length")
 PAIR_UNITS = 100
+STRAP, GLUCOSE = "heart strap", "glucose"
 PURPOSE = "the brand's training plans, and nothing else"
+
+_Kind = TypeVar("_Kind")
 
 
 class Prices(NamedTuple):
@@ -31,6 +37,31 @@ class Prices(NamedTuple):
     unit: int
 
 
+@dataclass(frozen=True, slots=True)
+class Deeds:
+    """The street's four."""
+
+    licence: Deed
+    service: Deed
+    grant: Deed
+    ecosystem: Deed
+
+    @property
+    def brands(self) -> Ecosystem:
+        """The ecosystem as a document."""
+        return _document(self.ecosystem, Ecosystem)
+
+    @property
+    def activation(self) -> ActivationGrant:
+        """The grant as a document."""
+        return _document(self.grant, ActivationGrant)
+
+    @property
+    def data(self) -> DataLicence:
+        """The licence as a document."""
+        return _document(self.licence, DataLicence)
+
+
 def signed(
     home: Home,
     ledger: str,
@@ -38,22 +69,32 @@ def signed(
     keys: Mapping[str, SigningKey],
     prices: Prices,
     now_s: int,
-) -> bytes:
-    """The digest of the runner's licence; the first time, all four are signed and kept.
+) -> Deeds:
+    """The four agreements; the first time, all are signed and kept.
 
-    `keys` are those of runner, brand, car and charger; `subject` is its urn for that.
+    `keys` are those of runner, maker, brand, car, charger and insurer; `subject` is the runner's
+    urn for the licence's purpose.
     """
-    known = [each for each in agreed.kept(home) if isinstance(each.agreement, DataLicence)]
-    if known:
-        return known[0].digest
-    deeds = [
-        _signed(document, keys, now_s)
-        for document in _documents(ledger, subject, keys, prices, now_s - now_s % 60)
+    ids = {key.public.did for key in keys.values()}
+    known = [
+        deed for deed in agreed.kept(home) if {party.did for party in deed.agreement.parties} <= ids
     ]
-    (home.path / agreed.FOLDER).mkdir(mode=0o700, exist_ok=True)
-    for deed in reversed(deeds):  # the licence last: it is what a second start looks for
-        write_whole(agreed.path_of(home, deed.digest), deed.encode())
-    return deeds[0].digest
+    if not any(isinstance(deed.agreement, DataLicence) for deed in known):
+        known = [
+            _signed(document, keys, now_s)
+            for document in _documents(ledger, subject, keys, prices, now_s - now_s % 60)
+        ]
+        (home.path / agreed.FOLDER).mkdir(mode=0o700, exist_ok=True)
+        for deed in reversed(known):  # the licence last: it is what a second start looks for
+            write_whole(agreed.path_of(home, deed.digest), deed.encode())
+    of = {type(deed.agreement): deed for deed in known}
+    return Deeds(of[DataLicence], of[MeteredService], of[ActivationGrant], of[Ecosystem])
+
+
+def _document(deed: Deed, kind: type[_Kind]) -> _Kind:
+    if not isinstance(deed.agreement, kind):
+        raise LocalError(f"expected an agreement of another kind than {type(deed.agreement)}")
+    return deed.agreement
 
 
 def _signed(document: dict[str, object], keys: Mapping[str, SigningKey], now_s: int) -> Deed:
@@ -85,7 +126,7 @@ def _documents(
         }
 
     return [
-        common("data-licence", runner=10_000, brand=0)
+        common("data-licence", runner=7_000, maker=3_000, brand=0)
         | {
             "subject": subject,
             "grantor": "runner",
@@ -110,12 +151,13 @@ def _documents(
             "pool_units": 1_000_000,
             "activation_units": PAIR_UNITS,
             "further": [
-                {"wearable": "heart strap", "units": PAIR_UNITS // 5},
-                {"wearable": "glucose", "units": PAIR_UNITS // 5},
+                {"wearable": STRAP, "units": PAIR_UNITS // 5},
+                {"wearable": GLUCOSE, "units": PAIR_UNITS // 5},
             ],
             "cap_units": 2 * PAIR_UNITS,
             "cliff_s": 30 * 86_400,
             "vesting_s": YEAR_S,
         },
-        common("ecosystem", brand=5_000, charger=5_000) | {"debt_minor_units_max": 10_000_000},
+        common("ecosystem", brand=3_400, charger=3_300, insurer=3_300)
+        | {"debt_minor_units_max": 10_000_000},
     ]

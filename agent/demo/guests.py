@@ -16,11 +16,11 @@ DASHBOARD = "dashboard"
 
 
 class Guest:
-    """A deal of somebody else, over a connection of their own."""
+    """The deals of somebody else, over a connection of their own."""
 
-    def __init__(self, user: str, deal: Deal) -> None:
+    def __init__(self, user: str, *deals: Deal) -> None:
         self._user = user
-        self._deal = deal
+        self._deals = deals
 
     async def run(self, connection: Connection) -> None:
         """Trade until cancelled."""
@@ -30,11 +30,14 @@ class Guest:
         )
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(broker.run())
-            tasks.create_task(self._deal.run(replace(connection, broker=broker)))
+            for deal in self._deals:
+                tasks.create_task(deal.run(replace(connection, broker=broker)))
 
     async def settle(self) -> None:
-        """As the deal does."""
-        await self._deal.settle()
+        """As the deals do."""
+        async with asyncio.TaskGroup() as tasks:
+            for deal in self._deals:
+                tasks.create_task(deal.settle())
 
 
 class Onlooker:

@@ -72,8 +72,8 @@ class Parties:
         desk = BuyingDesk(key, till, accept=accept)
         return Buyer(desk, till, self.settlement(key), blame=self._blamer(key))
 
-    def terms(self, payer: SigningKey, payee: SigningKey) -> Terms:
-        """A channel between the two, for simulated goods."""
+    def terms(self, payer: SigningKey, payee: SigningKey, agreement: bytes = b"") -> Terms:
+        """A channel between the two, for simulated goods, under an agreement if there is one."""
         return Terms(
             ledger=self.book.name,
             payer=payer.public,
@@ -83,6 +83,7 @@ class Parties:
             delay_s=DELAY_S,
             salt=os.urandom(SALT_BYTES),
             simulated=True,
+            agreement=agreement,
         )
 
     def refused(self, by: PublicKey, speaker: PublicKey) -> str:

@@ -17,7 +17,7 @@ from firmware_bridge.neighbourhood.cheats import Rogue
 
 SPENDS = 1_000_000
 CREDIT = 500_000
-STRANGER, DEALER, CUSTOMER, RIVAL = "peer-stranger", "peer-dealer", "peer-insurer", "peer-rival"
+STRANGER, DEALER, CUSTOMER, RIVAL = "peer-stranger", "peer-dealer", "peer-shop", "peer-rival"
 
 
 class Programme:
@@ -33,7 +33,7 @@ class Programme:
         self._dealer = Dealer(dealer_key.public, selling, till, READING_PRICE)
         rivals = sha256(b"a licence of the rival's that nobody granted").digest()
         self._purchases = {
-            CUSTOMER: self._purchase(CUSTOMER, "insurer", None),
+            CUSTOMER: self._purchase(CUSTOMER, "shop", None),
             RIVAL: self._purchase(RIVAL, "rival", rivals),
         }
         victim = Victim(
