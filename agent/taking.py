@@ -62,6 +62,16 @@ def present(party: Party, now_s: int) -> list[Kept]:
     return sorted(found, key=lambda kept: (kept.held.from_s(), kept.deed.digest))
 
 
+def expect_free(party: Party, before: Iterable[Kept]) -> None:
+    """Raise HomeError if the subject has an agreement that everybody signed."""
+    for each in before:
+        if not each.held.standing.missing:
+            raise HomeError(
+                f"{party.alias} has the agreement {each.deed.digest.hex()[:16]} already; milepost"
+                " switch ends it and begins another at the same minute"
+            )
+
+
 async def take(
     broker: Broker, me: str, signed: Signed, party: Party, now_s: Now, *, switch: bool
 ) -> Taken:
@@ -73,13 +83,8 @@ async def take(
         TimeoutError: no answer. What was signed is kept, and sent again the next time.
     """
     at_s, before = now_s(), present(party, now_s())
-    agreed_on = [each for each in before if not each.held.standing.missing]
-    if agreed_on and not switch:
-        digest = agreed_on[-1].deed.digest.hex()
-        raise HomeError(
-            f"{party.alias} has the agreement {digest[:16]} already; milepost switch ends it and"
-            " begins another at the same minute"
-        )
+    if not switch:
+        expect_free(party, before)
     deed = _proposed_before(signed, before, at_s) or _propose(signed, party, before, at_s)
     keep(party.home, deed, signed)
     deed = await ask(broker, me, signed, deed, ANSWER_MAX_S)

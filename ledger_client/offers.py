@@ -135,9 +135,9 @@ class Signed:
         """Whether nobody may accept it any more."""
         return now_s >= self.offer.lapses_s
 
-    def sample(self) -> Document:
+    def sample(self, begins_s: int = 0) -> Document:
         """The agreement as if somebody had accepted it: for reading, not for signing."""
-        return sample(self.offer)
+        return sample(self.offer, begins_s)
 
 
 _ANYBODY = SigningKey(sha256(b"anybody").digest()).public.did
@@ -265,10 +265,17 @@ def _checked(offer: Offer) -> Offer:
     return offer
 
 
-def sample(offer: Offer) -> Document:
+def dotted(text: str) -> str:
+    """What is written about a sample, with dots where it is filled in by whoever accepts."""
+    for filler in (_ANYBODY, _BLANK_SUBJECT, _BLANK_LEDGER):
+        text = text.replace(filler, "...")
+    return text
+
+
+def sample(offer: Offer, begins_s: int = 0) -> Document:
     """The agreement with whom it is addressed to, or with a key that nobody uses."""
     dids = (each.get("did") for each in _parties(offer.document) if each.get("name") == offer.open)
-    return filled(offer, Acceptor(str(next(dids, "")) or _ANYBODY, _BLANK_LEDGER), 0)
+    return filled(offer, Acceptor(str(next(dids, "")) or _ANYBODY, _BLANK_LEDGER), begins_s)
 
 
 def _check_issuer(offer: Offer, issuer: PublicKey) -> None:

@@ -42,6 +42,9 @@ COMMANDS = {
     "disclose": "privacy.disclose",
     "erase": "privacy.erase",
     "history": "history.command",
+    "offers": "offers.compare",
+    "accept": "offers.accept",
+    "switch": "offers.switch",
     "statement": "statement.statement",
 }
 GROUPS = {
@@ -51,6 +54,7 @@ GROUPS = {
     "log": "log.app",
     "bench": "bench.app",
     "agreement": "agreement.app",
+    "offer": "offer.app",
     "ledger": "ledger.app",
     "grants": "grants.app",
 }

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger_client import agreements, cbor, offers, statements
+from ledger_client import agreements, cbor, offers, statements, wording
 from ledger_client.agreements import DataLicence, MeteredService
 from ledger_client.errors import EncodingError, RemoteError, SignatureError
 from ledger_client.offers import Acceptor
@@ -134,6 +134,17 @@ def test_what_can_be_read_must_be_what_was_signed() -> None:
 
     with pytest.raises(SignatureError, match="not what was signed"):
         offers.from_json(json.dumps(payload).encode())
+
+
+def test_a_sample_shows_dots_where_it_is_open() -> None:
+    text = wording.text(offering.signed().sample(offering.NOW_S))
+
+    dotted = offers.dotted(text)
+
+    assert "on the ledger ..., in EUR/6" in dotted
+    assert "wearer  80 %  ..." in dotted
+    assert "cadence, heart_rate of ...." in dotted
+    assert "holds from 2026-01-01" in dotted
 
 
 @given(st.one_of(st.binary(max_size=64), st.builds(base64.b64encode, st.binary(max_size=64))))
