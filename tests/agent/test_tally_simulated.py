@@ -3,7 +3,8 @@
 import pytest
 from market import BUYER, memory, open_book
 from tallyfaults import FAULTS
-from tallysim import Cast, Simulation
+from tallymarket import Cast
+from tallysim import Simulation
 from tallytruth import ViolationError
 
 from ledger_client.log import LogReader
@@ -12,7 +13,7 @@ from ledger_client.settlement.embedded import Book
 
 RUNS = 1_000
 PARTS = 10
-FAULTY_RUNS_MAX = 60
+FAULTY_RUNS_MAX = 150
 
 
 def simulated(seed: int, book: Book, cast: Cast) -> Simulation:

@@ -12,7 +12,8 @@ from multiprocessing import get_context
 
 from market import BUYER, memory, open_book
 from tallyfaults import FAULTS
-from tallysim import Cast, Simulation
+from tallymarket import Cast
+from tallysim import Simulation
 from tallytruth import ViolationError
 
 RUNS = int(os.environ.get("RUNS", "20000"))

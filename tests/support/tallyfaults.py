@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tallysim import Cast, CrashingTill
+from tallymarket import Cast, CrashingTill
 
 from agent.desks import BuyingDesk, Effect, SellingDesk, Send
 from agent.till import Purchase, Sale

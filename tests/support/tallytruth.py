@@ -41,4 +41,5 @@ class Truth:
     promised: int = 0
     credited: int = 0
     sent: dict[int, bytes] = field(default_factory=dict)
-    bodies: dict[int, bytes] = field(default_factory=dict)
+    lines: set[bytes] = field(default_factory=set)
+    withdrawn: set[bytes] = field(default_factory=set)
