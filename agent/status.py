@@ -49,6 +49,17 @@ class AccountView(msgspec.Struct, frozen=True):
     settled: int
 
 
+class AgreementView(msgspec.Struct, frozen=True):
+    """An agreement of a demo: `says` what came of it by now, `facts` the numbers behind that."""
+
+    kind: str
+    digest: str
+    parties: tuple[str, ...]
+    state: str
+    says: str
+    facts: dict[str, object]
+
+
 class CheatView(msgspec.Struct, frozen=True):
     """A demo's cheat: when in the run it is or was done, and what is found of it by now."""
 
@@ -83,6 +94,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     money: tuple[AccountView, ...]
     asset: str
     traffic: tuple[str, ...] = ()
+    agreements: tuple[AgreementView, ...] = ()
     cheats: tuple[CheatView, ...] = ()
 
 
@@ -94,13 +106,14 @@ def printable(text: str, characters_max: int = 120) -> str:
 class _Line:
     """What the board remembers about one component."""
 
-    __slots__ = ("heard_ms", "readings", "rssi_dbm", "values")
+    __slots__ = ("heard_ms", "provenances", "readings", "rssi_dbm", "values")
 
     def __init__(self) -> None:
         self.heard_ms: int | None = None
         self.readings = 0
         self.rssi_dbm: int | None = None
         self.values: dict[str, float | str] = {}
+        self.provenances: dict[str, int] = {}
 
 
 class Board:
@@ -121,12 +134,21 @@ class Board:
         for reading in readings:
             value = reading.value
             line.values[reading.quantity] = printable(value) if isinstance(value, str) else value
+            line.provenances[reading.quantity] = reading.provenance
 
     def number(self, alias: str, quantity: str) -> float:
         """The newest value of a quantity of a component; 0 while it was not heard."""
         line = self._lines.get(alias)
         value = line.values.get(quantity, 0.0) if line else 0.0
         return value if isinstance(value, int | float) else 0.0
+
+    def newest(self, alias: str, quantity: str) -> tuple[float, int] | None:
+        """The newest number of a quantity of a component and how it was heard; None for none."""
+        line = self._lines.get(alias)
+        value = line.values.get(quantity) if line else None
+        if line is None or not isinstance(value, int | float):
+            return None
+        return value, line.provenances[quantity]
 
     def view(self, alias: str, short_id: str, kind: str, subject: str) -> ComponentView:
         """The component as it is shown before its link is added."""

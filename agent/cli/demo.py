@@ -274,7 +274,8 @@ class _Show:
             "log_size": report.size,
             "record": str(path),
             "record_bytes": len(data),
-            "cheats": [structs.asdict(cheat) for cheat in shown.cheats],
+            "agreements": [structs.asdict(each) for each in shown.agreements],
+            "cheats": [structs.asdict(each) for each in shown.cheats],
         }
 
 
@@ -311,6 +312,7 @@ def _told(summary: dict[str, Any]) -> list[str]:
             f"{summary['items_paid']} items paid, {settled}"
             f" {summary['asset'].partition('/')[0]} settled on the demo ledger"
         ),
+        *(f"{each['kind']}, {each['state']}: {each['says']}" for each in summary["agreements"]),
         f"anybody can check the record ({summary['record_bytes']} bytes):",
         f"  milepost verify {summary['record']}",
     ]

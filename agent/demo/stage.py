@@ -2,6 +2,7 @@
 
 import msgspec
 
+from agent.demo import came
 from agent.demo.aircheats import QUIET, QUIET_MAX_S, SetClock
 from agent.demo.market import Market
 from agent.demo.parties import Parties
@@ -49,4 +50,6 @@ class Stage:
 
     def shown(self, now: Snapshot) -> Snapshot:
         """A snapshot of the gateway, and what is to be seen on its street."""
-        return msgspec.structs.replace(now, cheats=self.cheats())
+        return msgspec.structs.replace(
+            now, agreements=came.views(self.market), cheats=self.cheats()
+        )
