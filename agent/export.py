@@ -16,7 +16,7 @@ from agent.imports import Evidence, accept, imported
 from agent.journal import Journal
 from agent.registry import Registry
 from agent.streams import Streams
-from ledger_client import genesis, record, statements
+from ledger_client import durable, genesis, record, statements
 from ledger_client.log import Entry, LogReader, open_database
 
 JOURNAL_BYTES_MAX = 1 << 44
@@ -126,17 +126,9 @@ def write_whole(path: Path, data: bytes) -> None:
     """
     if not path.name or path.is_dir():
         raise HomeError(f"{path}: expected the name of a file, got a folder; name another")
-    fresh = path.with_name(f".{path.name}.new")
     try:
-        fresh.unlink(missing_ok=True)  # what a crash half way left
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
+        durable.write(path, data)
     except OSError as error:
-        fresh.unlink(missing_ok=True)
         raise HomeError(f"{path}: cannot be written: {error.strerror}; name another") from error
 
 
@@ -162,8 +154,12 @@ def write_folder(path: Path, records: Iterable[tuple[str, bytes]]) -> int:
                 descriptor = os.open(folder / file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
                 with os.fdopen(descriptor, "wb") as opened:
                     opened.write(content)
+                    opened.flush()
+                    os.fsync(opened.fileno())
                 count += 1
+            durable.sync_folder(folder)
         fresh.rename(path)
+        durable.sync_folder(path.parent)
     except OSError as error:
         shutil.rmtree(fresh, ignore_errors=True)
         raise HomeError(f"{path}: cannot be written: {error.strerror}; name another") from error

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from agent import scrub
 from agent.claims import batch_key
-from ledger_client import cbor, shapes
+from ledger_client import cbor, durable, shapes
 from ledger_client.cose import NONCE_BYTES, decrypt0, encrypt0
 from ledger_client.errors import LocalError
 from ledger_client.keys import (
@@ -55,7 +55,7 @@ class Home:
         """Make the folder and its parts, for the owner alone; raises HomeError."""
         try:
             for folder in (self.path, self.path / "keys", self.path / "keys" / "subjects"):
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                durable.make_folder(folder)
         except OSError as error:
             raise HomeError(
                 f"{self.path}: expected a folder that can be written, got: {error.strerror};"
@@ -148,7 +148,9 @@ class Home:
         if short_id not in parties:
             scrub.destroy(path)
             return None
-        return path.rename(path.with_name(f"retired-{short_id}.key"))
+        retired = path.rename(path.with_name(f"retired-{short_id}.key"))
+        durable.sync_folder(path.parent)
+        return retired
 
     def _subject_path(self, urn: str) -> Path:
         return self.path / "keys" / "subjects" / f"{uuid.UUID(urn)}.key"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from agent.home import Home, HomeError
-from ledger_client import certificates, genesis, statements, trust
+from ledger_client import certificates, durable, genesis, statements, trust
 from ledger_client.certificates import Certificate, Chain, Grant, Limits
 from ledger_client.errors import LocalError
 from ledger_client.keys import PublicKey, SigningKey, read_key
@@ -149,7 +149,7 @@ def signer(home: Home, log: LogReader) -> SigningKey:
             " the log; restore keys/ from the newest copy"
         )
     path.replace(home.key_path(GATEWAY))
-    _sync(path.parent)
+    durable.sync_folder(path.parent)
     return new
 
 
@@ -168,14 +168,8 @@ def accept(home: Home, log: LogReader, data: bytes, at: Moment, *, new_owner: bo
         _check_grant(home, log, chain, at, new_owner=new_owner)
         said = f"{chain[0].issuer.did} certifies {chain[-1].holder.did}"
     path = home.pending / f"{hashlib.sha256(data).hexdigest()}.cbor"
-    home.pending.mkdir(mode=0o700, exist_ok=True)
-    fresh = path.with_suffix(".new")
-    with fresh.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
-    _sync(home.pending)
+    durable.make_folder(home.pending)
+    durable.write(path, data)
     return said
 
 
@@ -325,14 +319,6 @@ def _handle() -> bytes:
 
 def _signer_paths(home: Home) -> list[Path]:
     return [path for path in map(home.key_path, (GATEWAY, NEXT)) if path.exists()]
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def holders_of(

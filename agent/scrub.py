@@ -8,6 +8,7 @@ import os
 import sqlite3
 from pathlib import Path
 
+from ledger_client import durable
 from ledger_client.errors import StoreError
 
 _CHUNK_BYTES = 1 << 20
@@ -46,8 +47,4 @@ def destroy(path: Path) -> None:
         file.flush()
         os.fsync(file.fileno())
     path.unlink()
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    durable.sync_folder(path.parent)

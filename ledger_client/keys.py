@@ -17,7 +17,7 @@ from typing import Self
 from nacl import bindings
 from nacl.exceptions import BadSignatureError
 
-from ledger_client import cbor, shapes
+from ledger_client import cbor, durable, shapes
 from ledger_client.errors import EncodingError, LocalError, SignatureError
 
 KEY_BYTES = 32
@@ -185,17 +185,8 @@ def read_secret(path: Path) -> bytes:
 
 def _create_file(path: Path, data: bytes) -> None:
     """The file appears whole or not at all, and never in place of another."""
-    fresh = path.with_name(f".{path.name}.new")
     try:
-        fresh.unlink(missing_ok=True)  # what a crash half way left
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(fresh, path)
-        fresh.unlink()
-        _sync_directory(path.parent)
+        durable.create(path, data)
     except FileExistsError as error:
         raise LocalError(f"{path}: there is a key already; it is never overwritten") from error
     except OSError as error:
@@ -214,15 +205,6 @@ def _read_file(path: Path) -> bytes:
             return file.read(_KEY_FILE_BYTES_MAX)
     except OSError as error:
         raise LocalError(f"{path}: cannot read the key file: {error.strerror}") from error
-
-
-def _sync_directory(path: Path) -> None:
-    """Make a new name durable: the file's own fsync does not."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def hkdf_sha256(key: bytes, info: bytes, length: int = 32, salt: bytes = b"") -> bytes:

@@ -6,11 +6,10 @@ crash at the most, and is never ahead of it. Whoever shows us a head that our ke
 does not have leaves it here too: then the log stays shut until somebody has looked.
 """
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
-from ledger_client import checkpoints
+from ledger_client import checkpoints, durable
 from ledger_client.checkpoints import NOTE_BYTES_MAX, Checkpoint, Verifier
 from ledger_client.errors import DamageError, RemoteError, StoreError
 
@@ -48,19 +47,8 @@ class Watermark:
         Raises:
             StoreError: the disk refuses.
         """
-        fresh = self._path.with_name(f".{self._path.name}.new")
         try:
-            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(note.encode())
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(self._path)
-            folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            durable.write(self._path, note.encode())
         except OSError as error:
             raise StoreError(
                 f"{self._path}: cannot be written: {error.strerror}; no receipt leaves without it"

@@ -24,6 +24,7 @@ from random import Random
 
 from agent.broker import BrokerError, store
 from agent.topics import NATS_SESSION, Rules, level, nats_subjects
+from ledger_client import durable
 
 LOOPBACK = "127.0.0.1"
 START_MAX_S = 10.0
@@ -228,14 +229,9 @@ class EmbeddedBroker:
                 "users": [store.supervisor(self._password), *map(_entry, self._users)]
             },
         }
-        new = self._conf.with_suffix(".new")
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            new.unlink(missing_ok=True)
-            descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with open(descriptor, "w", encoding="ascii") as file:  # noqa: PTH123  # a descriptor
-                json.dump(conf, file, indent=1)
-            new.replace(self._conf)
+            durable.make_folder(self._folder)
+            durable.write(self._conf, json.dumps(conf, indent=1).encode())
         except OSError as error:
             raise BrokerError(f"cannot write {self._conf}: {error.strerror}") from error
 
@@ -244,11 +240,10 @@ def read_password(folder: Path, name: str) -> str:
     """Return the user's random password from its 0600 file in `folder`, made at first use."""
     path = folder / level(name)
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with suppress(FileExistsError):
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with open(descriptor, "w", encoding="ascii") as file:  # noqa: PTH123  # a descriptor
-                file.write(secrets.token_urlsafe(24) + "\n")
+        durable.make_folder(folder)
+        if not path.exists():
+            with suppress(FileExistsError):
+                durable.create(path, secrets.token_urlsafe(24).encode() + b"\n")
         password = path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise BrokerError(f"cannot read the broker password {path}: {error}") from error
