@@ -1,36 +1,20 @@
 """The journal: what was heard, on disk before anything moves on. SQLite, WAL, synchronous=FULL.
 
 It holds opaque sealed bodies: packs (one group commit of one subject) that become batches. It is
-bounded by `bytes_max`; when full it drops, in this order, and never rebuilds itself:
-
-1. the readings of receipted batches whose receipt was told, oldest first (statement, receipt and
-   proof stay in the log; the row stays and says `released`);
-2. packs that are in a receipted batch and only wait to be told as telemetry;
-3. the oldest packs that are in no batch: counted as `dropped` and signed into the next statement;
-4. the readings of receipted batches whose receipt was not told yet (it still will be).
-
-What is left then are packs between name and receipt, and a row for every batch. Money is not here.
-All methods are blocking and safe to call from any thread.
+bounded by `bytes_max`; what goes first when it is full says `agent.journal.room`. It never rebuilds
+itself. Money is not here. All methods are blocking and safe to call from any thread.
 """
 
 import sqlite3
-import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from agent.batching import PackHead
 from agent.journal.file import JournalDamageError, JournalError, open_file
+from agent.journal.room import RECEIPTED, Room
 from agent.journal.rows import BATCH_COLUMNS, Batch, HeldPack, Losses, Pack, batch_of
-from ledger_client import examination
 
 __all__ = ["Batch", "Journal", "JournalDamageError", "JournalError", "Losses", "Pack"]
-
-_ROW_BYTES = 128  # what a row costs beside its body, near enough for a limit
-_RECEIPTED = (
-    "EXISTS (SELECT 1 FROM batch AS its WHERE its.batch = pack.batch AND its.state != 'sealed')"
-)
 
 
 class Journal:
@@ -39,9 +23,9 @@ class Journal:
     def __init__(self, connection: sqlite3.Connection, bytes_max: int) -> None:
         """Use `Journal.open`."""
         self._db = connection
-        self._bytes_max = bytes_max
-        self._lock = threading.RLock()
-        self._bytes = self._count_bytes()
+        self._room = Room(connection, bytes_max)
+        self._rows = self._room.rows
+        self._transaction = self._room.transaction
 
     @classmethod
     def open(cls, path: Path, bytes_max: int, *, create: bool = True) -> "Journal":
@@ -58,8 +42,7 @@ class Journal:
 
     def close(self) -> None:
         """Close the file; what was committed is safe."""
-        with self._lock:
-            self._db.close()
+        self._room.close()
 
     def check(self) -> None:
         """Go through every page and index; raises JournalError when one is not in order."""
@@ -70,40 +53,7 @@ class Journal:
     @property
     def bytes_used(self) -> int:
         """Bytes of the bodies and rows held, near enough for the limit."""
-        return self._bytes
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing, the count of bytes too; raises JournalError when the disk refuses."""
-        with self._lock:
-            bytes_before = self._bytes
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException as error:
-                self._bytes = bytes_before
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                if isinstance(error, sqlite3.Error) and not isinstance(
-                    error, sqlite3.IntegrityError
-                ):
-                    raise JournalError(
-                        f"the journal cannot be written ({error}): free some space or check the"
-                        " disk; nothing that was committed is lost"
-                    ) from error
-                raise
-
-    def _rows(self, query: str, values: tuple[Any, ...] = ()) -> list[Any]:
-        """All rows of one query; raises JournalError when the disk does not give them."""
-        with self._lock:
-            try:
-                return self._db.execute(query, values).fetchall()
-            except (sqlite3.Error, UnicodeDecodeError) as error:
-                disk = examination.is_about_the_disk(error)
-                raise (JournalError if disk else JournalDamageError)(
-                    f"the journal cannot be read ({error}): check the disk, keep the file aside"
-                ) from error
+        return self._room.used
 
     # -- hearing
 
@@ -129,22 +79,14 @@ class Journal:
                 " ON CONFLICT DO UPDATE SET counter = max(counter, excluded.counter)",
                 counters.items(),
             )
-            self._lose(losses)
-            self._bytes += sum(len(pack.body) + _ROW_BYTES for pack in packs)
-            self._make_room()
+            self._room.lose(losses)
+            self._room.take(sum(len(pack.body) for pack in packs), rows=len(packs))
+            self._room.make()
 
     def lose(self, losses: Mapping[str, Losses]) -> None:
         """Count what was lost where no reading came with it."""
         with self._transaction():
-            self._lose(losses)
-
-    def _lose(self, losses: Mapping[str, Losses]) -> None:
-        self._db.executemany(
-            "INSERT INTO loss VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
-            " dropped = dropped + excluded.dropped, rejected = rejected + excluded.rejected,"
-            " gap = gap + excluded.gap",
-            [(subject, x.dropped, x.rejected, x.gap) for subject, x in losses.items()],
-        )
+            self._room.lose(losses)
 
     def counters(self) -> dict[str, int]:
         """The highest replay counter taken from each address."""
@@ -206,7 +148,7 @@ class Journal:
                     *loss,
                 ),
             )
-            self._bytes += _ROW_BYTES
+            self._room.take(0, rows=1)
 
     def _name_pack(self, pack: PackHead, batch: bytes) -> bool:
         done = self._db.execute(
@@ -234,15 +176,15 @@ class Journal:
                     " WHERE batch = ? AND state = 'sealed'",
                     (index, body, batch),
                 )
-                self._bytes += len(body) * done.rowcount
+                self._room.take(len(body) * done.rowcount)
             self._delete_done()
-            self._make_room()
+            self._room.make()
 
     def _delete_done(self) -> None:
         gone = self._db.execute(
-            f"DELETE FROM pack WHERE told = 1 AND {_RECEIPTED} RETURNING length(body)"  # noqa: S608  # our own words only
+            f"DELETE FROM pack WHERE told = 1 AND {RECEIPTED} RETURNING length(body)"  # noqa: S608  # our own words only
         ).fetchall()
-        self._bytes -= sum(row[0] + _ROW_BYTES for row in gone)
+        self._room.take(-sum(size for (size,) in gone), rows=-len(gone))
 
     # -- telling
 
@@ -318,55 +260,3 @@ class Journal:
             raise JournalError(f"the journal has no pack {pack}")
         body: bytes = rows[0][0]
         return body
-
-    # -- the limit
-
-    def _count_bytes(self) -> int:
-        total = 0
-        for table in ("pack", "batch"):
-            ((size,),) = self._rows(
-                f"SELECT coalesce(sum(coalesce(length(body), 0) + {_ROW_BYTES}), 0) FROM {table}"  # noqa: S608  # our own words only
-            )
-            total += size
-        return total
-
-    def _make_room(self) -> None:
-        """Drop in the written order until what is held fits `bytes_max`."""
-        self._release("told = 1")
-        self._drop(_RECEIPTED, counted=False)
-        self._drop("batch IS NULL", counted=True)
-        self._release("told = 0")
-
-    def _release(self, where: str) -> None:
-        if self._bytes <= self._bytes_max:
-            return
-        rows = self._db.execute(
-            f"SELECT number, length(body) FROM batch WHERE state = 'receipted' AND {where}"  # noqa: S608  # our own words only
-            " ORDER BY number"
-        )
-        gone = []
-        for number, size in rows:
-            if self._bytes <= self._bytes_max:
-                break
-            gone.append((number,))
-            self._bytes -= size
-        self._db.executemany(
-            "UPDATE batch SET state = 'released', body = NULL WHERE number = ?", gone
-        )
-
-    def _drop(self, where: str, *, counted: bool) -> None:
-        if self._bytes <= self._bytes_max:
-            return
-        gone: list[tuple[int, str, int]] = []
-        rows = self._db.execute(
-            f"SELECT pack, subject, readings, length(body) FROM pack WHERE {where} ORDER BY pack"  # noqa: S608  # our own words only
-        )
-        for pack, subject, readings, size in rows:
-            if self._bytes <= self._bytes_max:
-                break
-            gone.append((pack, subject, readings))
-            self._bytes -= size + _ROW_BYTES
-        self._db.executemany("DELETE FROM pack WHERE pack = ?", [(pack,) for pack, _, _ in gone])
-        if counted:
-            for _, subject, readings in gone:
-                self._lose({subject: Losses(dropped=readings)})
