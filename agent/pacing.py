@@ -10,11 +10,18 @@ from ledger_client.messages import Item, Standing
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one shell. Beyond `inbox_max` messages the broker waits."""
+    """Bounds of one shell. Beyond `inbox_max` messages the broker waits.
+
+    Beyond `messages_per_s_max` from one peer its messages are dropped: what counts is said again.
+    So many peers are told apart; a channel is introduced again after `introduce_s`, then later.
+    """
 
     inbox_max: int = 1024
     group_max: int = 256
     in_flight_max: int = 32
+    messages_per_s_max: int = 2_000
+    peers_max: int = 1_024
+    introduce_s: float = 0.1
     retry_first_s: float = 1.0
     retry_most_s: float = 300.0
     watch_s: float = 30.0
@@ -30,10 +37,11 @@ class Backoff:
         self._limits = limits
         self._at: dict[bytes, tuple[float, float]] = {}
 
-    def start(self, channel: bytes, now: float) -> None:
-        """Count from now on, unless it is being counted already."""
+    def start(self, channel: bytes, now: float, first_s: float | None = None) -> None:
+        """Count from now on, unless it is being counted already; with another first delay."""
         if channel not in self._at:
-            self.reset(channel, now)
+            delay = self._limits.retry_first_s if first_s is None else first_s
+            self._at[channel] = (now + delay, delay)
 
     def reset(self, channel: bytes, now: float) -> None:
         """Begin again with the first delay: there was progress."""
@@ -87,13 +95,14 @@ class Mail:
     def _at(self, send: Send) -> float:
         if not isinstance(send.message, Standing) or send.channel not in self._said:
             return 0.0
-        return self._said[send.channel][1]
+        said, until, _ = self._said[send.channel]
+        return until if said.run == send.message.run else 0.0  # an answer to another run is new
 
     def _note(self, send: Send, now: float) -> None:
         if not isinstance(send.message, Standing):
             return
         said = self._said.get(send.channel)
-        delay = self._limits.retry_first_s
+        delay = self._limits.retry_first_s if send.message.run else self._limits.introduce_s
         if said is not None and said[0] == send.message:
             delay = min(2 * said[2], self._limits.retry_most_s)
         self._said[send.channel] = (send.message, now + delay, delay)

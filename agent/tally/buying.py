@@ -48,7 +48,8 @@ class Buyer(Shell):
         purchase = self._buying.prepare(terms)
         await self._settlement.open(purchase.terms, purchase.side.due + spendable)
         await self._look(purchase.terms.channel)
-        self._retry.start(purchase.terms.channel, asyncio.get_running_loop().time())
+        now = asyncio.get_running_loop().time()
+        self._retry.start(purchase.terms.channel, now, self._limits.introduce_s)
         return purchase.terms.channel
 
     async def keep(self, terms: Terms, spendable: int) -> bytes:

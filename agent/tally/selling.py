@@ -66,11 +66,13 @@ class Seller(Shell):
             await self._settled.wait_for(lambda: self._selling.room(channel) >= price)
 
     async def wait_until_paid(self) -> None:
-        """Return when a voucher is held for everything that was delivered."""
+        """Return when everything was delivered and a voucher is held for it."""
         async with self._settled:
-            await self._settled.wait_for(
-                lambda: all(sale.side.due <= sale.side.best for sale in self._selling.channels())
-            )
+            await self._settled.wait_for(lambda: all(map(self._paid, self._selling.channels())))
+
+    def _paid(self, sale: Sale) -> bool:
+        unpaid = self._selling.outbox(sale.terms.channel, after=0, items_max=1)
+        return sale.side.due <= sale.side.best and not unpaid
 
     async def settle(self) -> list[Outcome]:
         """Turn every voucher into money that was not yet; what became of each."""

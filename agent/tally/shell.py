@@ -8,6 +8,7 @@ from agent import topics
 from agent.broker import Broker, Message
 from agent.desks import BuyingDesk, Effect, Look, SellingDesk, Send
 from agent.pacing import Backoff, Limits, Mail
+from agent.rate import Bucket
 from agent.till import Till
 from ledger_client import messages
 from ledger_client.channels import Voucher
@@ -40,7 +41,10 @@ class Shell:
         self._limits = limits
         self._mail = Mail(limits)
         self._retry = Backoff(limits)
+        self.dropped = 0
+        """Messages beyond what one peer may send in a second; each will be said again."""
         self._inbox: asyncio.Queue[Message] = asyncio.Queue(limits.inbox_max)
+        self._rates: dict[str, Bucket] = {}
         self._settled = asyncio.Condition()
 
     async def run(self, broker: Broker) -> None:
@@ -54,8 +58,20 @@ class Shell:
             tasks.create_task(self._watch())
 
     async def _listen(self, arriving: AsyncIterator[Message]) -> None:
+        clock = asyncio.get_running_loop().time
         async for message in arriving:
-            await self._inbox.put(message)
+            if self._rate(_speaker(message)).take(clock()):
+                self.dropped += 1
+            else:
+                await self._inbox.put(message)
+
+    def _rate(self, speaker: str) -> Bucket:
+        """What is left to this peer; the one that was first heard goes for one too many."""
+        if speaker not in self._rates:
+            if len(self._rates) >= self._limits.peers_max:
+                del self._rates[next(iter(self._rates))]
+            self._rates[speaker] = Bucket(self._limits.messages_per_s_max)
+        return self._rates[speaker]
 
     async def _work(self) -> None:
         while True:
@@ -76,7 +92,7 @@ class Shell:
     def _receive(self, message: Message) -> list[Effect]:
         if not message.payload:
             return []  # a retained message was cleared
-        speaker = message.topic.rpartition("/")[2]
+        speaker = _speaker(message)
         try:
             parsed = messages.parse(message.payload)
         except RemoteError as error:
@@ -156,3 +172,8 @@ class Shell:
 
     async def _watched(self) -> None:
         """What the ledger's news ask for."""
+
+
+def _speaker(message: Message) -> str:
+    """The broker lets nobody publish under another's name."""
+    return message.topic.rpartition("/")[2]

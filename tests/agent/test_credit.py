@@ -1,16 +1,15 @@
 """Credit that grows and shrinks with history; channels that go on by themselves after trouble."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from market import BUYER, SELLER, accept, goods, open_book, terms
+from wire import Wire
 
-from agent.broker import Message
 from agent.credit import Credit
 from agent.desks import BuyingDesk, SellingDesk
 from agent.pacing import Limits
@@ -50,33 +49,6 @@ def test_credit_is_bounded_and_never_better_for_owing_more(
 
 def test_a_fixed_window_has_no_history() -> None:
     assert Credit(100, 100, 0).window(1_000, 250) == 100
-
-
-class Wire:
-    """A broker in memory for two parties."""
-
-    def __init__(self) -> None:
-        self.connected = asyncio.Event()
-        self.connected.set()
-        self._inboxes: dict[str, asyncio.Queue[Message]] = {}
-
-    async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
-        del retain
-        await asyncio.sleep(0)
-        for prefix, inbox in self._inboxes.items():
-            if topic.startswith(prefix):
-                await inbox.put(Message(topic, payload, retained=False))
-
-    @asynccontextmanager
-    async def subscribe(self, *filters: str) -> AsyncIterator[AsyncIterator[Message]]:
-        inbox: asyncio.Queue[Message] = asyncio.Queue()
-        self._inboxes[filters[0].removesuffix("+")] = inbox
-
-        async def arriving() -> AsyncIterator[Message]:
-            while True:
-                yield await inbox.get()
-
-        yield arriving()
 
 
 class Street:

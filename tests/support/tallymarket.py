@@ -17,7 +17,7 @@ from tallytruth import CALM, CrashError, Truth, ViolationError, demand
 
 from agent.desks import BuyingDesk, BuyingRules, Effect, Look, SellingDesk, Send
 from agent.pacing import Backoff, Limits, Mail
-from agent.spending import DAY_S
+from agent.spending import DAY_S, Budget
 from agent.till import Purchase, Sale, Till
 from ledger_client import messages
 from ledger_client.channels import Voucher
@@ -28,6 +28,8 @@ from ledger_client.settlement.embedded import Book, EmbeddedSettlement
 WINDOW = 30
 FUNDED = 400
 PREPAID = 10
+BUDGET = 40
+"""Most that the buyer may promise a seller in a day, where it has a budget."""
 DAYS_PER_S = 0.2
 LIMITS = Limits(retry_first_s=1.0, retry_most_s=8.0)
 NAMES = {key.public.short_id: key for key in (SELLER, RIVAL, BUYER)}
@@ -80,6 +82,7 @@ class Market:
         self.cast = cast
         self.book = book
         self.prepaid = PREPAID if seed % 4 == 1 else 0
+        self.budget = BUDGET if seed % 8 in {0, 1, 2} else 0
         sellers = (SELLER, RIVAL) if seed % 4 == 0 else (SELLER,)
         self.stalls = {key: stall(key, seed) for key in sellers}
         self.world = World(self.random, {key: [] for key in sellers})
@@ -119,8 +122,14 @@ class Market:
     def boot(self, who: SigningKey) -> None:
         """A new process over the database that is there."""
         if who is BUYER:
-            rules = BuyingRules(prepaid_max=self.prepaid)
-            self.buying = self.cast.buying(BUYER, self.tills[BUYER], accept=accept, rules=rules)
+            budgets = (Budget(self.budget, each_payee=True),) if self.budget else ()
+            self.buying = self.cast.buying(
+                BUYER,
+                self.tills[BUYER],
+                accept=accept,
+                rules=BuyingRules(budgets, self.prepaid),
+                now_s=self._now_s,
+            )
         else:
             run, credit = self.random.randbytes(8), -self.prepaid or WINDOW
             self.selling[who] = self.cast.selling(

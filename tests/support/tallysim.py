@@ -12,7 +12,7 @@ from heapq import heappop
 from market import BUYER, STRANGER, memory
 from tallymarket import FUNDED, NAMES, WINDOW, Market
 from tallystalls import Stall, held
-from tallytruth import CALM, CrashError, Odds, demand
+from tallytruth import CALM, CrashError, Odds, Truth, demand
 
 from agent.desks import Effect, Send
 from agent.spending import DAY_S
@@ -188,6 +188,7 @@ class Simulation(Market):
     def _check(self, at: Stall) -> None:
         sale, purchase, truth = self.sale(at), self.purchase(at), at.truth
         view = self.book.view(at.channel)
+        self._check_budget(truth, purchase.side.signed)
         truth.signed = max(truth.signed, purchase.side.signed)
         truth.delivered = max(truth.delivered, purchase.side.due)
         truth.items = max(truth.items, sale.side.n)
@@ -205,6 +206,14 @@ class Simulation(Market):
         if not self.restores:
             frozen = State.FROZEN in {sale.side.state, purchase.side.state}
             demand(not frozen, "frozen although nothing was restored")
+
+    def _check_budget(self, truth: Truth, signed: int) -> None:
+        day = self._now_s() // DAY_S
+        if day != truth.day:
+            truth.day, truth.signed_before_day = day, truth.signed
+        if self.budget and not self.restores:
+            spent = signed - truth.signed_before_day
+            demand(spent <= self.budget, "promised more in a day than the budget")
 
     # --- one run
 

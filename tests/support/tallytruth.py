@@ -39,6 +39,8 @@ class Truth:
     delivered: int = 0
     items: int = 0
     promised: int = 0
+    day: int = 0
+    signed_before_day: int = 0
     credited: int = 0
     sent: dict[int, bytes] = field(default_factory=dict)
     lines: set[bytes] = field(default_factory=set)
