@@ -14,12 +14,13 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from math import inf
 from random import Random
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING
 
 import aiomqtt
 
 from agent.broker import BrokerError, Message
 from agent.broker.endpoint import Endpoint
+from agent.broker.inbox import Inbox, Unread, put
 from firmware_bridge.cancellation import stop_if_cancelled
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 BACKOFF_FIRST_S = 0.5
 CONNECT_MAX_S = 5.0
 FAREWELL_MAX_S = 2.0
-READER_MAX_S = 10.0
 # MQTT 3.1.1 section 3.2.2.3: client id, password, permission; paho gives them MQTT 5 numbers
 REFUSED_CODES = frozenset({2, 4, 5, 0x85, 0x86, 0x87})
 SUBSCRIPTION_REFUSED = 0x80
@@ -51,51 +51,6 @@ class Limits:
     puback_max_s: float = 10.0
     keepalive_s: int = 20
     backoff_max_s: float = 30.0
-
-
-class _Unread(NamedTuple):
-    """A message, the connection that it came over, and how many readers still have to take it."""
-
-    message: Message
-    client: aiomqtt.Client
-    mid: int
-    qos: int
-    readers: list["_Inbox"]
-
-
-class _Inbox:
-    """The messages of one subscription; asking for the next one acknowledges the last."""
-
-    def __init__(
-        self, filters: tuple[str, ...], size_max: int, done: Callable[[_Unread, "_Inbox"], None]
-    ) -> None:
-        self.filters = filters
-        self.queue: asyncio.Queue[_Unread] = asyncio.Queue(size_max)
-        self._taken: _Unread | None = None
-        self._done = done
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Message:
-        self._release()
-        self._taken = await self.queue.get()
-        return self._taken.message
-
-    def _release(self) -> None:
-        if self._taken is not None:
-            self._done(self._taken, self)
-            self._taken = None
-
-    def wants(self, topic: aiomqtt.Topic) -> bool:
-        """Whether one of the filters matches."""
-        return any(topic.matches(text) for text in self.filters)
-
-    def forget(self) -> None:
-        """Acknowledge what was taken and what nobody will read."""
-        self._release()
-        while not self.queue.empty():
-            self._done(self.queue.get_nowait(), self)
 
 
 class MqttBroker:
@@ -122,7 +77,7 @@ class MqttBroker:
         self._limits = limits or Limits()
         self._will = will
         self._hello = hello
-        self._inboxes: list[_Inbox] = []
+        self._inboxes: list[Inbox] = []
         self._client: aiomqtt.Client | None = None
         self._window = asyncio.Semaphore(self._limits.in_flight_max)
         self._held: set[int] = set()
@@ -211,7 +166,7 @@ class MqttBroker:
         Leaving by an exception (a crash, a shutdown) keeps the subscription in the session, so the
         broker collects for the next run. BrokerError if the broker refuses a filter.
         """
-        inbox = _Inbox(filters, self._limits.inbox_max, self._done)
+        inbox = Inbox(filters, self._limits.inbox_max, self._done)
         self._inboxes.append(inbox)
         try:
             if self._client is not None and self.connected.is_set():
@@ -299,20 +254,20 @@ class MqttBroker:
                 continue  # sent again because its reader is slow: it is in the inbox already
             readers = [box for box in self._inboxes if box.wants(raw.topic)]
             message = Message(raw.topic.value, raw.payload, raw.retain)
-            unread = _Unread(message, client, raw.mid, raw.qos, readers)
+            unread = Unread(message, client, raw.mid, raw.qos, readers)
             self._held.add(raw.mid)
             if not readers:
                 self.strays += 1
                 self._acknowledge(unread)
             for inbox in tuple(readers):
-                await _put(inbox, unread)
+                await put(inbox, unread)
 
-    def _done(self, unread: _Unread, inbox: _Inbox) -> None:
+    def _done(self, unread: Unread, inbox: Inbox) -> None:
         unread.readers.remove(inbox)
         if not unread.readers and unread.client is self._client:
             self._acknowledge(unread)
 
-    def _acknowledge(self, unread: _Unread) -> None:
+    def _acknowledge(self, unread: Unread) -> None:
         self._held.discard(unread.mid)
         unread.client._client.ack(unread.mid, unread.qos)  # noqa: SLF001  # see _new_client
 
@@ -328,16 +283,6 @@ async def _refusal(endpoint: Endpoint, tls: ssl.SSLContext | None, error: aiomqt
         code = error.rc if isinstance(error.rc, int) else error.rc.value
         return str(error) if code in REFUSED_CODES else ""
     return "" if tls is None else await endpoint.tls_refusal(tls)
-
-
-async def _put(inbox: _Inbox, unread: _Unread) -> None:
-    try:
-        async with asyncio.timeout(READER_MAX_S):
-            await inbox.queue.put(unread)
-    except TimeoutError:
-        raise aiomqtt.MqttError(
-            f"nobody reads {unread.message.topic}: {inbox.queue.qsize()} messages wait"
-        ) from None
 
 
 async def _subscribe(client: aiomqtt.Client, filters: Iterable[str]) -> None:

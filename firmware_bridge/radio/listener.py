@@ -7,59 +7,23 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
 
-from bleak import BleakClient, BleakScanner
+from bleak import BleakClient
 from bleak.backends.device import BLEDevice
-from bleak.backends.scanner import AdvertisementData, AdvertisementDataCallback
+from bleak.backends.scanner import AdvertisementData
 
 from firmware_bridge.cancellation import stop_if_cancelled
 from firmware_bridge.errors import LinkLostError
 from firmware_bridge.links import Event, Link, Policy, Remedy, State, Watchdog
 from firmware_bridge.packets import Advert, Answer, Notification, Packet
 from firmware_bridge.radio import Clock, Device, Health, LinkView, Sink, Stamp
+from firmware_bridge.radio.backend import Backend
 from firmware_bridge.radio.conversation import LINK_ERRORS, Conversation, why
 
 LOG = logging.getLogger(__name__)
 BACKEND_CALL_MAX_S = 10.0
-
-
-class Backend(Protocol):
-    """What the listener needs of an adapter. Errors are bleak's unless said otherwise."""
-
-    @property
-    def kind(self) -> str:
-        """The word of the configuration for it."""
-        ...
-
-    @property
-    def simulated(self) -> bool:
-        """Whether every packet of it is marked as simulated."""
-        ...
-
-    def opened(self) -> AbstractAsyncContextManager[None]:
-        """The adapter, ready; raises RadioUnavailableError with the command that mends it."""
-        ...
-
-    def scanner(self, heard: AdvertisementDataCallback) -> BleakScanner:
-        """A new scanner, not started."""
-        ...
-
-    async def connect(
-        self, device: BLEDevice, lost: Callable[[Any], None], timeout_s: float
-    ) -> BleakClient:
-        """A connected client with its services discovered."""
-        ...
-
-    async def pair(self, client: BleakClient) -> None:
-        """Make the link encrypted and bonded; raises PairingRefusedError."""
-        ...
-
-    async def reset_adapter(self) -> None:
-        """Switch the adapter off and on."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
