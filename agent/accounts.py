@@ -20,21 +20,21 @@ class Account(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SellerAccount:
-    """A trade as its seller's till has it: all of it. `buyer` leaves other buyers out."""
+    """A trade as its seller's till has it: all of it, or what one `agreement` covers."""
 
     what: str
     payer: str
     payee: str
     till: Till
     party: PublicKey
-    buyer: PublicKey | None = None
+    agreement: bytes | None = None
 
     def view(self) -> AccountView:
         """Sums over every channel that this trade ever had."""
         sales = [
             sale
             for sale in self.till.sales(self.party)
-            if self.buyer is None or sale.terms.payer == self.buyer
+            if self.agreement in {None, sale.terms.agreement}
         ]
         unpaid = sum(len(self.till.outbox(sale, items_max=UNPAID_SHOWN_MAX)) for sale in sales)
         return AccountView(
@@ -59,14 +59,14 @@ class BuyerAccount:
     payee: str
     till: Till
     party: PublicKey
-    seller: PublicKey
+    agreement: bytes
 
     def view(self) -> AccountView:
         """Sums over every channel that this trade ever had."""
         purchases = [
             purchase
             for purchase in self.till.purchases(self.party)
-            if purchase.terms.payee == self.seller
+            if purchase.terms.agreement == self.agreement
         ]
         return AccountView(
             what=self.what,

@@ -155,32 +155,41 @@ class Component(Strict, frozen=True):
     silence_max_s: Seconds | None = None
 
 
-class Sale(Strict, frozen=True):
-    """Sell what a subject's readings say to one buyer, at a price for each reading."""
+class Trading(Strict, frozen=True):
+    """What no agreement says about money; the amounts are minor units of the ledger's asset.
 
-    subject: Alias
-    buyer: Did
-    price_minor_units: Price
-    funded_minor_units: Money
-    window_minor_units: Price
-    least_provenance: Annotated[int, Meta(ge=0, le=9)] = 0
-
-
-class Service(Strict, frozen=True):
-    """Pay a seller for each unit that a meter, one of our components, is heard to pass.
-
-    `funded_minor_units` is the most that this service may ever cost; raise it to go on. The
-    certificate of the paying key says so too: `spend_minor_units_max` in any `spend_period_s`, if
-    they are set, else all that is funded.
+    `funded_minor_units` is the most that our ledger vouches for, for each payer under each
+    agreement, and the most that we pay under one of ours. `window_minor_units` is sold on credit
+    until a payer's promise comes, or two items if they cost more. A key of ours that pays spends at
+    most `spend_minor_units_max` in `spend_period_s`; its certificate says so.
     """
 
-    meter: Alias
-    seller: Did
-    unit_j: Count
-    price_minor_units: Price
-    funded_minor_units: Price
-    spend_minor_units_max: Price | None = None
-    spend_period_s: Annotated[int, Meta(ge=60, le=86_400 * 366)] | None = None
+    funded_minor_units: Money = 10_000_000
+    window_minor_units: Price = 200_000
+    spend_minor_units_max: Price = 10_000_000
+    spend_period_s: Annotated[int, Meta(ge=60, le=86_400 * 366)] = 86_400
+
+
+class StandingOrder(Strict, frozen=True):
+    """Sell a subject's readings to whoever offers the best terms that this allows.
+
+    `least_minor_units` must be left of each reading, or of each `period_s`, after all fees. What
+    `never` names is refused as a quantity and as a word of the purpose. Empty `purposes` allow any;
+    `provenance_max` is the strictest least provenance that a buyer may ask for. It looks back
+    `days` to compare, and ends on the date `lapses`, UTC.
+    """
+
+    subject: Alias
+    quantities: Annotated[tuple[str, ...], Meta(min_length=1, max_length=64)]
+    least_minor_units: Price
+    period_s: Annotated[int, Meta(ge=0, le=86_400 * 366)] = 0
+    never: Annotated[tuple[str, ...], Meta(max_length=64)] = ()
+    purposes: Annotated[tuple[str, ...], Meta(max_length=64)] = ()
+    provenance_max: Annotated[int, Meta(ge=0, le=3)] = 3
+    notice_s_max: Annotated[int, Meta(ge=0, le=86_400 * 366)] = 0
+    lapses: str = ""
+    days: Annotated[int, Meta(ge=1, le=366)] = 7
+    acceptances_per_day_max: Annotated[int, Meta(ge=1, le=100)] = 4
 
 
 class Config(Strict, frozen=True):
@@ -195,8 +204,8 @@ class Config(Strict, frozen=True):
     ledger: Ledger = Ledger()
     witness: Witness = Witness()
     components: tuple[Component, ...] = ()
-    sales: tuple[Sale, ...] = ()
-    services: tuple[Service, ...] = ()
+    trading: Trading = Trading()
+    standing_orders: tuple[StandingOrder, ...] = ()
 
 
 def read(path: Path) -> Config:
@@ -223,20 +232,8 @@ def parse(tables: dict[str, Any]) -> Config:
         raise ConfigError(_explain(str(error), tables)) from error
     for name in ("alias", "address"):
         _refuse_twice("components", name, [getattr(each, name) for each in config.components])
-    _refuse_twice("services", "meter", [service.meter for service in config.services])
-    _refuse_strangers("sales.subject", config.sales, "subject", config.components)
-    _refuse_strangers("services.meter", config.services, "alias", config.components)
+    _refuse_twice("standing_orders", "subject", [each.subject for each in config.standing_orders])
     return config
-
-
-def _refuse_strangers(
-    where: str, tables: Sequence[Strict], field: str, components: Sequence[Component]
-) -> None:
-    known = {getattr(component, field) for component in components}
-    for table in tables:
-        name = getattr(table, where.partition(".")[2])
-        if name not in known:
-            raise ConfigError(f"{where}: expected the {field} of a component, got {name!r}")
 
 
 def _refuse_twice(table: str, name: str, values: list[str]) -> None:

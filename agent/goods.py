@@ -11,11 +11,14 @@ from hashlib import sha256
 
 from agent.marks import ISSUER_BYTES, Readings, marks
 from ledger_client import batches, cbor, disclosure, receipts, shapes, statements
+from ledger_client.batches import Batch
 from ledger_client.channels import Terms
 from ledger_client.disclosure import Disclosure, Part
 from ledger_client.errors import RemoteError
 from ledger_client.keys import PublicKey
+from ledger_client.leaves import Leaf
 from ledger_client.messages import BODY_BYTES_MAX, Item
+from ledger_client.statements import Statement
 
 SOURCE_BYTES = 16
 SIMULATED = 9
@@ -66,6 +69,42 @@ def readings_source(statement: bytes) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
+class Proved:
+    """Readings of one batch that its statement, its receipt and their paths prove."""
+
+    statement: Statement
+    batch: Batch
+    indices: Sequence[int]
+    readings: Sequence[Leaf]
+
+
+def prove(transparent: object, disclosed: object, issuer: PublicKey, log_key: PublicKey) -> Proved:
+    """What a transparent statement and a disclosure prove, both as CBOR gave them.
+
+    Raises:
+        RemoteError: not a batch of this issuer on this log, or leaves that are not in it.
+    """
+    statement = statements.verify(shapes.octets(transparent, "statement"))
+    if statement.issuer != issuer or statement.kind != "batch":
+        raise RemoteError(f"readings of {statement.issuer.short_id}: not the one agreed on")
+    if len(statement.receipts) != 1:
+        raise RemoteError("readings come with one receipt")
+    receipts.verify_inclusion(log_key, statement.receipts[0], statement.digest)
+    batch = batches.decode(statement.payload)
+    given = disclosure.parse(disclosed)
+    if given is None:
+        raise RemoteError("an item without readings")
+    return Proved(statement, batch, _indices(given), disclosure.verify(given, batch))
+
+
+def marked(proved: Proved, source: bytes, payer: PublicKey) -> Readings:
+    """Proved readings as the till takes them, under the content identity `source`."""
+    pairs = list(zip(proved.indices, proved.readings, strict=True))
+    issuer = proved.statement.issuer.thumbprint[:ISSUER_BYTES]
+    return Readings(source, issuer, marks(pairs, payer.raw))
+
+
+@dataclass(frozen=True, slots=True)
 class ReadingsWanted:
     """A buyer of readings: of whom, on which log, at what price in minor units each.
 
@@ -87,18 +126,9 @@ class ReadingsWanted:
         transparent, disclosed = shapes.array(
             cbor.decode(item.body, size_max=BODY_BYTES_MAX), "readings", 2
         )
-        statement = statements.verify(shapes.octets(transparent, "statement"))
-        if statement.issuer != self.issuer or statement.kind != "batch":
-            raise RemoteError(f"readings of {statement.issuer.short_id}: not the one agreed on")
-        if len(statement.receipts) != 1:
-            raise RemoteError("readings come with one receipt")
-        receipts.verify_inclusion(self.log_key, statement.receipts[0], statement.digest)
-        batch = batches.decode(statement.payload)
-        given = disclosure.parse(disclosed)
-        if given is None:
-            raise RemoteError("an item without readings")
-        readings = disclosure.verify(given, batch)
-        if self.agreement not in {None, batch.agreement}:
+        proved = prove(transparent, disclosed, self.issuer, self.log_key)
+        readings = proved.readings
+        if self.agreement not in {None, proved.batch.agreement}:
             raise RemoteError("readings that another agreement governs, or none")
         provenance = {reading.provenance for reading in readings}
         if not terms.simulated and SIMULATED in provenance:
@@ -112,11 +142,7 @@ class ReadingsWanted:
             raise RemoteError(
                 f"{item.invoice.price} for {len(readings)} readings at {self.price} each"
             )
-        return Readings(
-            statement.digest[:SOURCE_BYTES],
-            self.issuer.thumbprint[:ISSUER_BYTES],
-            marks(list(zip(_indices(given), readings, strict=True)), terms.payer.raw),
-        )
+        return marked(proved, proved.statement.digest[:SOURCE_BYTES], terms.payer)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from ledger_client.keys import (
 )
 
 SEALED_BYTES_MAX = 64 << 20
+PARTY = "party-"
 
 
 class HomeError(Exception):
@@ -91,6 +92,11 @@ class Home:
     def key_names(self) -> list[str]:
         """The signing keys that are here."""
         return sorted(path.stem for path in (self.path / "keys").glob("*.key"))
+
+    def parties(self) -> dict[str, SigningKey]:
+        """The keys of the parties for whom this home signs agreements, by name."""
+        names = [name for name in self.key_names() if name.startswith(PARTY)]
+        return {name: read_key(self.key_path(name)) for name in names}
 
     def subject_key_count(self) -> int:
         """How many subjects' keys are here."""

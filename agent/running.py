@@ -54,18 +54,24 @@ async def nobody(apps: Mapping[str, Rules]) -> None:
     del apps
 
 
+async def nothing() -> None:
+    """Another's broker: its operator knows whom we speak for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Connection:
     """The way to the broker: `tasks` carry it, in the order in which they must end.
 
     `endpoint` says how another user gets there, for the strangers that the demo plays. `admit`
     replaces the apps of an embedded broker by these, by short id; who is not there any more is cut.
+    `refresh` has it look again whom we speak for and who else is a guest.
     """
 
     broker: Broker
     endpoint: Callable[[str], Endpoint]
     tasks: Sequence[asyncio.Task[None]]
     admit: Callable[[Mapping[str, Rules]], Awaitable[None]] = nobody
+    refresh: Callable[[], Awaitable[None]] = nothing
 
 
 @dataclass(frozen=True, slots=True)

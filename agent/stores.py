@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent import keyring
+from agent.agreed import Shelf
 from agent.clock import kernel_boot_id, minute_s
 from agent.home import Home, Vault, boot_identity
 from agent.journal import Journal, JournalDamageError, JournalError, Losses
@@ -55,6 +56,8 @@ class Stores:
     log_key: PublicKey
     streams: Streams
     components: dict[str, Registered]
+    shelf: Shelf
+    """The agreements of the home; whoever runs it opens them and looks again."""
     boot: bytes
     starts: int
     beside: ExitStack = field(default_factory=ExitStack)
@@ -74,6 +77,15 @@ class Stores:
         self.vault.add(stream.name, self.home.subject_key(stream.urn))
         self.streams.add(stream)
         return stream
+
+    def learn_streams(self) -> None:
+        """Know also those that a command made beside us in this home."""
+        made = self.registry.streams()
+        for alias in made.aliases():
+            for stream in made.of(alias):
+                if stream.name not in self.streams.urns:
+                    self.vault.add(stream.name, self.home.subject_key(stream.urn))
+                    self.streams.add(stream)
 
     def close(self) -> None:
         """Close the databases and let the home go."""
@@ -151,6 +163,7 @@ def _open(wanted: Wanted, home: Home, now: Stamp, opened: ExitStack) -> Stores:
         log_key=receipt_key.public,
         streams=streams,
         components=components,
+        shelf=Shelf(home, log),
         boot=boot,
         starts=starts,
     )

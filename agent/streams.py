@@ -39,7 +39,7 @@ class Streams:
 
     def add(self, stream: Stream) -> None:
         """Know one more."""
-        self._known[stream.name] = stream
+        self._known = {**self._known, stream.name: stream}  # the committer's thread reads it
         self.urns[stream.name] = stream.urn
 
     def aliases(self) -> list[str]:

@@ -12,8 +12,9 @@ from agent.batching import BatchLimits
 from agent.broker import Broker
 from agent.clock import ClockState, Steps, minute_s, quality, stamp
 from agent.config import Config, ConfigError
+from agent.gateway.agreeing import Rereading
 from agent.gateway.apps import outsiders
-from agent.gateway.certifying import Renewal, agreements, certify, paying
+from agent.gateway.certifying import Renewal, certify, paying
 from agent.gateway.connection import Users, connector
 from agent.gateway.evidence import cosigner, log_service, witness_rules
 from agent.pipeline import CommitLimits, Committer, Component, Intake, Pipeline
@@ -100,6 +101,7 @@ def open_home(config: Config, components: Iterable[Component]) -> Stores:
         now,
     )
     try:
+        stores.shelf.open(minute_s(now.wall_ms))
         for warning in _certify(config, stores):
             _log.warning("%s", warning)
     except BaseException:
@@ -111,7 +113,7 @@ def open_home(config: Config, components: Iterable[Component]) -> Stores:
 def _certify(config: Config, stores: Stores) -> list[str]:
     wall_ms = clock().wall_ms
     clock_set = quality(wall_ms / 1000).state is not ClockState.UNSET
-    return certify(stores, paying(config), wall_ms // 1000, clock_set=clock_set)
+    return certify(stores, paying(config, stores), wall_ms // 1000, clock_set=clock_set)
 
 
 def compose(  # the parts of a gateway
@@ -136,14 +138,14 @@ def compose(  # the parts of a gateway
         at = clock()
         return Now(at, quality(at.wall_ms / 1000), stores.boot, steps.seen(at))
 
-    governing = agreements(stores, minute_s(clock().wall_ms))
+    shelf = stores.shelf
+    shelf.look(minute_s(clock().wall_ms))
 
     def stream(subject: str) -> str:
-        return stores.streams.now(subject, governing, minute_s(clock().wall_ms))
+        return stores.streams.now(subject, shelf.governs, minute_s(clock().wall_ms))
 
     asking = cosigner(config, stores)
     outside = outsiders(config, stores, lambda: minute_s(clock().wall_ms))
-    guests = {**trade.guests, **witness_rules(config)}
     return Running(
         stores=stores,
         radio=radio,
@@ -167,7 +169,7 @@ def compose(  # the parts of a gateway
             boots=stores.registry,
             limits=BatchLimits(config.batch.readings_max, int(config.batch.age_max_s * 1000)),
             batches_max=config.batch.batches_per_head_max,
-            governing=governing,
+            governing=shelf.governs,
         ),
         board=board,
         now=now,
@@ -175,13 +177,18 @@ def compose(  # the parts of a gateway
             config,
             stores,
             _presence(config, stores),
-            Users((*trade.relayed, outside.seller), guests, outside.apps.rules()),
+            Users(
+                lambda: (*trade.relayed, outside.seller),
+                lambda: {**trade.guests, **witness_rules(config)},
+                outside.apps.rules(),
+            ),
         ),
         deals=(
             *trade.deals,
             outside.counting,
             outside.apps,
             _attendance(config, stores, ears, board),
+            Rereading(stores, lambda: clock().wall_ms // 1000),
             Renewal(lambda: _certify(config, stores)),
             *log_service(config, stores, lambda: minute_s(clock().wall_ms), asking),
         ),

@@ -8,11 +8,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping
 
-from agent import agreed, keylist, keyring
-from agent.agreed import Governing
+from agent import keylist, keyring
 from agent.config import Config
 from agent.home import HomeError
 from agent.keyring import PAY, Moment, Role
+from agent.partners import Paid, collector_of, payer_of
 from agent.running import Connection
 from agent.stores import Stores
 from ledger_client.certificates import Limits
@@ -27,13 +27,18 @@ _DAY_S = 86_400
 _log = logging.getLogger(__name__)
 
 
-def paying(config: Config) -> dict[str, Limits]:
+def paying(config: Config, stores: Stores) -> dict[str, Limits]:
     """The keys of this home that are paid or pay, by name, and how much each may spend."""
-    asset = config.ledger.asset
-    limits = {f"party-{sale.subject}": Limits() for sale in config.sales}
-    for each in config.services:
-        most = each.spend_minor_units_max or each.funded_minor_units
-        limits[f"payer-{each.meter}"] = Limits(0, most, each.spend_period_s, asset)
+    asset, settings = config.ledger.asset, config.trading
+    most = Limits(0, settings.spend_minor_units_max, settings.spend_period_s, asset)
+    agreed = [each.agreement for each in stores.shelf.holdings()]
+    payers = {payer_of(each) for each in agreed if isinstance(each, Paid)}
+    parties = payers | {collector_of(each) for each in agreed if isinstance(each, Paid)}
+    limits = {
+        name: most if key.public in payers else Limits()
+        for name, key in stores.home.parties().items()
+        if key.public in parties
+    }
     if config.gateway.demo and config.radio.kind == "virtual":
         limits |= {
             "party-runner": Limits(),
@@ -107,15 +112,3 @@ class Renewal:
             if warning not in self._told:
                 _log.warning("%s", warning)
         self._told = set(found)
-
-
-def agreements(stores: Stores, now_s: int) -> Governing:
-    """What was signed goes onto the log; returns what tells which licence governs a subject.
-
-    Raises:
-        HomeError, LedgerError: a deed of the home that does not belong here.
-    """
-    held = agreed.kept(stores.home)
-    agreed.publish(stores.log, held, now_s)
-    agreed.publish_activations(stores.log, stores.home, now_s)
-    return agreed.governing(held, agreed.owner_changes_s(stores.log))

@@ -1,11 +1,12 @@
 """The way to the broker that the configuration names: ours as a child, or any other by its url."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from random import Random
+from typing import NamedTuple
 
 from agent import topics
 from agent.broker import BrokerError
@@ -14,7 +15,7 @@ from agent.broker.endpoint import Endpoint
 from agent.broker.mqtt import Limits, MqttBroker
 from agent.config import Config
 from agent.presence import Presence
-from agent.running import Connection, nobody
+from agent.running import Connection, nobody, nothing
 from agent.stores import Stores
 
 
@@ -22,11 +23,12 @@ from agent.stores import Stores
 class Users:
     """Who uses an embedded broker beside the gateway, by short id.
 
-    It speaks for its components and those that are `relayed`. The `apps` are those of the start.
+    It speaks for its components and those that are `relayed`. Who is relayed and who is a guest is
+    looked at again when the users are refreshed; the `apps` are those of the start.
     """
 
-    relayed: Sequence[str]
-    guests: Mapping[str, topics.Rules]
+    relayed: Callable[[], Iterable[str]]
+    guests: Callable[[], Mapping[str, topics.Rules]]
     apps: Mapping[str, topics.Rules]
 
 
@@ -39,8 +41,8 @@ def connector(
     outside = read_password_file(settings.password_file) if settings.password_file else ""
 
     def users(apps: Mapping[str, topics.Rules]) -> list[User]:
-        speaks_for = [*(each.id for each in stores.components.values()), *others.relayed]
-        rules = {**apps, gateway: topics.gateway_rules(gateway, speaks_for), **others.guests}
+        speaks_for = [*(each.id for each in stores.components.values()), *others.relayed()]
+        rules = {**apps, gateway: topics.gateway_rules(gateway, speaks_for), **others.guests()}
         rules |= dict.fromkeys(settings.observers, topics.DASHBOARD)
         return [User(name, read_password(passwords, name), rule) for name, rule in rules.items()]
 
@@ -61,8 +63,7 @@ def connector(
         )
 
     async def connect(services: asyncio.TaskGroup) -> Connection:
-        tasks, url = [], settings.url
-        admit: Callable[[Mapping[str, topics.Rules]], Awaitable[None]] = nobody
+        tasks, url, door = [], settings.url, Door(nobody, nothing)
         if url == "embedded":
             embedded = EmbeddedBroker(
                 stores.home.broker,
@@ -74,12 +75,7 @@ def connector(
             )
             tasks.append(services.create_task(embedded.run()))
             await embedded.ready.wait()
-            url = embedded.url
-
-            async def let_in(apps: Mapping[str, topics.Rules]) -> None:
-                await embedded.admit(users(apps))
-
-            admit = let_in
+            url, door = embedded.url, _door(embedded, users, others.apps)
         broker = MqttBroker(
             endpoint(url, gateway),
             random=random,
@@ -88,9 +84,35 @@ def connector(
             hello=lambda: presence.said("online"),
         )
         carriers = [services.create_task(broker.run()), *tasks]
-        return Connection(broker, partial(endpoint, url), carriers, admit)
+        return Connection(broker, partial(endpoint, url), carriers, *door)
 
     return connect
+
+
+class Door(NamedTuple):
+    """The two ways to change who may use the broker, as `Connection` has them."""
+
+    admit: Callable[[Mapping[str, topics.Rules]], Awaitable[None]]
+    refresh: Callable[[], Awaitable[None]]
+
+
+def _door(
+    embedded: EmbeddedBroker,
+    users: Callable[[Mapping[str, topics.Rules]], list[User]],
+    apps: Mapping[str, topics.Rules],
+) -> Door:
+    """Those of our own broker, one change after the other."""
+    latest, one_by_one = [apps], asyncio.Lock()
+
+    async def refresh() -> None:
+        async with one_by_one:
+            await embedded.admit(users(latest[0]))
+
+    async def admit(fresh: Mapping[str, topics.Rules]) -> None:
+        latest[0] = fresh
+        await refresh()
+
+    return Door(admit, refresh)
 
 
 def read_password_file(file: str) -> str:

@@ -1,162 +1,192 @@
-"""From the configuration to deals: what is sold, what is paid for by the meter, on our own ledger.
+"""The parties of a home at work: whom its agreements make sell, pay and be let in, as they stand.
 
-The embedded ledger is this gateway's book: `funded_minor_units` is what its operator vouches for.
+Money is on the embedded ledger, this gateway's own book; `[trading]` says what its operator vouches
+for, and how much is sold on credit.
 """
 
+import asyncio
 import logging
-import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from agent import gateway, topics
 from agent.accounts import Account, BuyerAccount, SellerAccount
+from agent.agreed import Holding
+from agent.bases import open_bases
+from agent.broker import BrokerError
 from agent.clock import minute_s
-from agent.config import Config, Sale, Service
-from agent.deals import Purchase, ReadingsOffer, ReadingsSale
-from agent.desks import BuyingDesk, SellingDesk
-from agent.goods import Tariff
-from agent.running import Deal, Trade
-from agent.status import Board, printable
+from agent.collecting import Collecting
+from agent.config import Config
+from agent.desks import BuyingRules
+from agent.partners import Office, Paid, collector_of, item_price_max, payer_of
+from agent.paying import Paying
+from agent.running import Connection, Deal, Trade
+from agent.spending import Budget
+from agent.status import Board
 from agent.stores import Stores
-from agent.tally import Buyer, Seller
-from ledger_client.channels import SALT_BYTES, Terms
-from ledger_client.errors import RemoteError
 from ledger_client.keys import PublicKey, SigningKey
-from ledger_client.messages import Item
-from ledger_client.settlement.embedded import Book, EmbeddedSettlement
+from ledger_client.settlement.embedded import Book
 
 if TYPE_CHECKING:
     from agent.gateway.listening import Scene
 
-CLOSING_DELAY_S = 86_400
+LOOK_EVERY_S = 0.5
+LINGER_S = 2.0
+"""How long after the last moment of a batch its receipt may take to be there."""
+ITEMS_ON_CREDIT = 2
+PAYERS_MAX = 256
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Trading:
-    """The deals, and how each is shown."""
+    """The deals, and how each is shown; the accounts grow with what is agreed."""
 
     trade: Trade = field(default_factory=Trade)
     accounts: Sequence[Account] = ()
 
 
 def trading(config: Config, stores: Stores, board: Board, scene: "Scene") -> Trading:
-    """Every deal of the configuration; on a demo street also those of its strangers."""
+    """What the home's agreements ask for; on a demo street also what its strangers do."""
     if scene.hood is not None and config.gateway.demo:
         from agent.demo.market import Market  # noqa: PLC0415  # heavy: bumble
         from agent.demo.parties import Parties  # noqa: PLC0415  # same
 
         market = Market(Parties(stores, gateway.clock), board, scene.hood)
         return Trading(market.trade(), market.accounts)
-    if not (config.sales or config.services):
-        return Trading()
-    return _Desk(config, stores, board).trading()
+    desk = Desk(config, stores, board)
+    return Trading(Trade((desk,), desk.relayed, desk.guests), desk.accounts)
 
 
-class _Desk:
-    """Makes the parties and their deals; money comes from the book of this gateway."""
+class Desk:
+    """Has a desk for each of our parties that an agreement names, from its first look on.
+
+    `relayed`, `guests` and `accounts` are what the agreements ask for by now.
+    """
 
     def __init__(self, config: Config, stores: Stores, board: Board) -> None:
-        self._config = config
-        self._stores = stores
-        self._board = board
-        self._book = Book.open(
+        """Looks at the agreements that are there, and takes up none of them yet."""
+        book = Book.open(
             stores.connection,
             stores.log,
             stores.signer,
             now_s=lambda: minute_s(gateway.clock().wall_ms),
             asset=config.ledger.asset,
         )
-        self._accounts: list[Account] = []
-        self._relayed: list[str] = []
-        self._peers: set[PublicKey] = set()
-
-    def trading(self) -> Trading:
-        """All of it."""
-        config = self._config
-        subjects = dict.fromkeys(sale.subject for sale in config.sales)
-        deals: list[Deal] = [
-            self._sells(subject, [sale for sale in config.sales if sale.subject == subject])
-            for subject in subjects
-        ]
-        deals += [self._pays(service) for service in config.services]
-        guests = {key.short_id: topics.component_rules(key.short_id) for key in self._peers}
-        return Trading(Trade(deals, self._relayed, guests), self._accounts)
-
-    def _sells(self, subject: str, sales: Sequence[Sale]) -> Deal:
-        """One subject's readings to the buyers that are named, each at its price."""
-        stores, key = self._stores, self._party(f"party-{subject}")
-        offers = {}
-        for sale in sales:
-            buyer = PublicKey.from_did(sale.buyer)
-            offers[buyer] = ReadingsOffer(sale.price_minor_units, sale.least_provenance)
-            self._peers.add(buyer)
-            self._book.issue(buyer, sale.funded_minor_units)
-            self._accounts.append(
-                SellerAccount(
-                    "readings", buyer.short_id[:8], subject, stores.till, key.public, buyer
-                )
-            )
-        desk = SellingDesk(key, stores.till, credit=min(sale.window_minor_units for sale in sales))
-        seller = Seller(desk, stores.till, EmbeddedSettlement(self._book, key), blame=_blame)
-        return ReadingsSale(seller, stores, subject, offers)
-
-    def _pays(self, service: Service) -> Deal:
-        """Units of a meter that we hear ourselves, to its seller, within the budget."""
-        till, board = self._stores.till, self._board
-        key = self._party(f"payer-{service.meter}")
-        seller = PublicKey.from_did(service.seller)
-        self._peers.add(seller)
-        self._book.issue(key.public, service.funded_minor_units)
-        tariff = Tariff(
-            seller.did, service.unit_j, service.price_minor_units, simulated=self._book.demo
+        self._office = Office(
+            stores=stores,
+            shelf=stores.shelf,
+            book=book,
+            board=board,
+            base=open_bases(stores.connection),
+            now_s=lambda: gateway.clock().wall_ms // 1000,
+            linger_s=config.batch.age_max_s + LINGER_S,
         )
+        self._settings = config.trading
+        self._seen: object = None
+        self._collecting: dict[PublicKey, Collecting] = {}
+        self._paying: dict[PublicKey, Paying] = {}
+        self._tasks: dict[Deal, asyncio.Task[None]] = {}
+        self.relayed: list[str] = []
+        self.guests: dict[str, topics.Rules] = {}
+        self.accounts: list[Account] = []
+        self._arrange()
 
-        def accept(terms: Terms, item: Item) -> bytes:
-            if terms.payee != seller:
-                raise RemoteError(f"{terms.payee.short_id} is not whom this meter pays")
-            return tariff.accept(item, board.number(service.meter, "energy"))
+    async def run(self, connection: Connection) -> None:
+        """Trade until cancelled; whatever is signed meanwhile is taken up."""
+        async with asyncio.TaskGroup() as tasks:
+            for deal in self._deals():
+                self._tasks[deal] = tasks.create_task(deal.run(connection))
+            while True:
+                await self._step(connection, tasks)
+                await asyncio.sleep(LOOK_EVERY_S)
 
-        desk = BuyingDesk(key, till, accept=accept)
-        buyer = Buyer(desk, till, EmbeddedSettlement(self._book, key), blame=_blame)
-        spent = sum(purchase.side.due for purchase in till.purchases(key.public))
-        left = service.funded_minor_units - spent
-        if left <= 0:
-            _log.warning(
-                "the budget of the service at %s is spent; raise its funded_minor_units",
-                service.meter,
+    async def settle(self) -> None:
+        """As each party does."""
+        async with asyncio.TaskGroup() as tasks:
+            for deal in self._deals():
+                tasks.create_task(deal.settle())
+
+    def _deals(self) -> list[Deal]:
+        return [*self._collecting.values(), *self._paying.values()]
+
+    async def _step(self, connection: Connection, tasks: asyncio.TaskGroup) -> None:
+        if self._office.shelf.holdings() == self._seen:
+            return
+        users = len(self.relayed) + len(self.guests)
+        self._arrange()
+        if len(self.relayed) + len(self.guests) != users:
+            try:
+                await connection.refresh()
+            except BrokerError as error:
+                _log.warning("%s", error)
+                self._seen = None  # and it is tried again
+        wanted = self._deals()
+        for deal in [deal for deal in self._tasks if deal not in wanted]:
+            task = self._tasks.pop(deal)
+            task.cancel()
+            await asyncio.wait([task])
+        for deal in wanted:
+            if deal not in self._tasks:
+                self._tasks[deal] = tasks.create_task(deal.run(connection))
+
+    def _arrange(self) -> None:
+        """Make the parties that the agreements ask for and that are not there yet."""
+        self._seen = self._office.shelf.holdings()
+        ours = {key.public: key for key in self._office.stores.home.parties().values()}
+        agreed = Counter[PublicKey]()
+        for holding, agreement in self._office.paid():
+            payer, collector = payer_of(agreement), collector_of(agreement)
+            here = {payer, collector} & ours.keys()
+            if holding.standing.from_s is None or not here:
+                continue
+            if len({*agreed, payer}) > PAYERS_MAX:
+                _log.warning("more than %s payers: the others do not trade here", PAYERS_MAX)
+                break
+            agreed[payer] += 1
+            self._let_in((payer, collector), ours)
+            self._show(holding, agreement, ours)
+            if collector in here:
+                self._collect(ours[collector], agreement)
+            if payer in here:
+                self._pay(ours[payer])
+        for payer, count in agreed.items():
+            self._office.book.issue(payer, count * self._settings.funded_minor_units)
+
+    def _let_in(self, parties: Iterable[PublicKey], ours: Collection[PublicKey]) -> None:
+        for party in parties:
+            if party not in ours:
+                self.guests[party.short_id] = topics.component_rules(party.short_id)
+            elif party.short_id not in self.relayed:
+                self.relayed.append(party.short_id)
+
+    def _collect(self, key: SigningKey, agreement: Paid) -> None:
+        """Have this party sell; anew, if an item costs more than what it sells on credit."""
+        least = max(self._settings.window_minor_units, ITEMS_ON_CREDIT * item_price_max(agreement))
+        found = self._collecting.get(key.public)
+        if found is None or found.window < least:
+            self._collecting[key.public] = Collecting(key, self._office, least)
+
+    def _pay(self, key: SigningKey) -> None:
+        if key.public not in self._paying:
+            settings = self._settings
+            budget = Budget(settings.spend_minor_units_max, settings.spend_period_s)
+            self._paying[key.public] = Paying(
+                key, self._office, settings.funded_minor_units, BuyingRules((budget,))
             )
-        self._accounts.append(
-            BuyerAccount(
-                f"{service.unit_j} J",
-                service.meter,
-                seller.short_id[:8],
-                till,
-                key.public,
-                seller,
-            )
-        )
-        return Purchase(buyer, self._terms(key, seller), max(left, 0), claims_for_seller=True)
 
-    def _party(self, name: str) -> SigningKey:
-        key = self._stores.home.key(name)
-        self._relayed.append(key.public.short_id)
-        return key
-
-    def _terms(self, payer: SigningKey, payee: PublicKey) -> Terms:
-        return Terms(
-            ledger=self._book.name,
-            payer=payer.public,
-            signer=payer.public,
-            payee=payee,
-            asset=self._book.asset,
-            delay_s=CLOSING_DELAY_S,
-            salt=os.urandom(SALT_BYTES),
-            simulated=self._book.demo,
-        )
-
-
-def _blame(speaker: str, error: RemoteError) -> None:
-    _log.info("%s: %s", printable(speaker), printable(str(error)))
+    def _show(self, holding: Holding, agreement: Paid, ours: Collection[PublicKey]) -> None:
+        """Have an account of each side that is ours, once."""
+        till, digest = self._office.stores.till, holding.digest
+        payer, collector = payer_of(agreement), collector_of(agreement)
+        names = (agreement.payer, agreement.collector)
+        what = f"{holding.kind} {digest.hex()[:8]}"
+        shown: list[Account] = []
+        if collector in ours:
+            shown.append(SellerAccount(what, *names, till, collector, digest))
+        if payer in ours:
+            shown.append(BuyerAccount(what, *names, till, payer, digest))
+        self.accounts += [account for account in shown if account not in self.accounts]

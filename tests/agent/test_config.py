@@ -15,14 +15,6 @@ STRAP = {
     "profile": "heart-rate",
     "subject": "runner",
 }
-BUYER = "did:key:z6MkfKhc7QrL8nruEf2HikgFAPnfcz1HPeHHZCdHkFrPqJhY"
-SALE = {
-    "subject": "runner",
-    "buyer": BUYER,
-    "price_minor_units": 1,
-    "funded_minor_units": 1,
-    "window_minor_units": 1,
-}
 
 
 def tables(**more: Any) -> dict[str, Any]:  # noqa: ANN401  # a table of the file
@@ -36,10 +28,10 @@ def test_a_home_is_all_that_must_be_said() -> None:
     assert (config.radio.kind, config.broker.url) == ("auto", "embedded")
 
 
-def test_components_and_sales_are_read() -> None:
-    config = parse(tables(components=[STRAP], sales=[SALE]))
+def test_components_and_trading_are_read() -> None:
+    config = parse(tables(components=[STRAP], trading={"funded_minor_units": 7}))
 
-    assert (config.components[0].alias, config.sales[0].subject) == ("strap", "runner")
+    assert (config.components[0].alias, config.trading.funded_minor_units) == ("strap", 7)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
@@ -81,8 +73,7 @@ def test_the_configurations_that_we_ship_are_right(path: Path) -> None:
             tables(components=[{k: v for k, v in STRAP.items() if k != "profile"}]),
             ["components[0].profile", "expected a value", "none"],
         ),
-        (tables(sales=[SALE]), ["sales.subject", "subject of a component", "'runner'"]),
-        (tables(sales=[SALE | {"price_minor_units": -1}]), ["sales[0].price_minor_units", "-1"]),
+        (tables(trading={"window_minor_units": 0}), ["trading.window_minor_units", ">= 1", "0"]),
     ],
 )
 def test_a_wrong_word_is_named_with_what_was_expected_and_what_came(

@@ -1,11 +1,10 @@
 """Every configuration that we ship loads, and names what there is."""
 
-import tomllib
 from pathlib import Path
 
 import pytest
 
-from agent.config import ConfigError, parse, read
+from agent.config import read
 from firmware_bridge.profiles import by_name
 from firmware_bridge.radio.recording import from_line
 
@@ -36,29 +35,3 @@ def test_the_recording_is_of_the_components_of_its_configuration() -> None:
     heard = {from_line(line).address for line in lines}
 
     assert heard == {each.address for each in config.components}
-
-
-@pytest.mark.parametrize(
-    ("table", "message"),
-    [
-        ({"sales": [{"subject": "nobody"}]}, "sales.subject: expected the subject of a component"),
-        ({"services": [{"meter": "nobody"}]}, "services.meter: expected the alias of a component"),
-        ({"services": [{}, {}]}, "services.meter: expected each meter once, got 'charger'"),
-        ({"services": [{"seller": "bob"}]}, "services[0].seller: expected"),
-        ({"services": [{"price_minor_units": 0}]}, "services[0].price_minor_units: expected"),
-    ],
-    ids=["subject", "meter", "twice", "seller", "price"],
-)
-def test_a_deal_with_a_stranger_is_refused_by_its_key(
-    table: dict[str, list[dict[str, object]]], message: str
-) -> None:
-    tables = tomllib.loads((CONFIGS / "car.toml").read_text(encoding="utf-8"))
-    shop = tomllib.loads((CONFIGS / "wearables.toml").read_text(encoding="utf-8"))
-    good = {"services": tables["services"][0], "sales": shop["sales"][0] | {"subject": "car"}}
-    for name, rows in table.items():
-        tables[name] = [good[name] | row for row in rows]
-
-    with pytest.raises(ConfigError) as caught:
-        parse(tables)
-
-    assert str(caught.value).startswith(message)

@@ -9,7 +9,7 @@ import pytest
 from agent import gateway
 from agent.broker import BrokerError
 from agent.config import Config, ConfigError, parse
-from agent.gateway.connection import connector
+from agent.gateway.connection import Users, connector
 from agent.presence import Presence
 
 TYRE = {
@@ -21,6 +21,7 @@ TYRE = {
 }
 METER = TYRE | {"alias": "meter", "address": "F0:00:00:00:00:03", "profile": "bthome"}
 HERE = Presence("shortid", "box", "gateway", "shortid", b"thisboot", "ntp")
+NOBODY = Users(tuple, dict, {})
 
 
 def config(home: Path, **more: Any) -> Config:  # noqa: ANN401  # tables of the file
@@ -90,7 +91,7 @@ def test_a_password_file_that_cannot_be_read_is_one_clear_line(tmp_path: Path) -
 
     try:
         with pytest.raises(BrokerError, match=r"broker\.password_file: expected a readable file"):
-            connector(wanted, stores, HERE, (), {})
+            connector(wanted, stores, HERE, NOBODY)
     finally:
         stores.close()
 
@@ -112,7 +113,7 @@ async def test_another_broker_is_reached_with_what_the_configuration_says(tmp_pa
     stores = gateway.open_home(wanted, [])
     try:
         async with asyncio.TaskGroup() as tasks:
-            connection = await connector(wanted, stores, HERE, (), {})(tasks)
+            connection = await connector(wanted, stores, HERE, NOBODY)(tasks)
             ours = connection.endpoint(stores.signer.public.short_id)
             theirs = connection.endpoint("brand")
             for task in connection.tasks:

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import contracts
 import pytest
 from box import WALL_MS, Box
 
-from agent import keylist, keyring, owner
+from agent import agreed, keylist, keyring, owner
 from agent.audit import verify_home
 from agent.config import parse
 from agent.gateway.certifying import Renewal, certify, paying
@@ -16,8 +17,9 @@ from agent.home import HomeError
 from agent.keyring import DAY_S, Moment, Role
 from agent.owner import Terms
 from agent.stores import Stores
-from ledger_client import enrolment, statements
+from ledger_client import agreements, enrolment, statements
 from ledger_client.certificates import Limits
+from ledger_client.deeds import Deed
 from ledger_client.errors import LocalError, ProofError
 from ledger_client.keys import SigningKey
 from ledger_client.report import Report
@@ -227,27 +229,31 @@ def test_nobody_is_let_spend_more_than_the_owner_lets_the_gateway(
     assert bool(told) is (within == Limits())
 
 
-def test_the_configuration_says_who_may_spend_how_much() -> None:
-    heard = {"kind": "k", "profile": "tyre", "subject": "car"}
-    charger = {"alias": "charger", "address": "F0:00:00:00:00:01", **heard}
-    service = {"meter": "charger", "seller": BUYER.public.did, "unit_j": 1, "price_minor_units": 2}
-    sale = {"subject": "car", "buyer": BUYER.public.did, "price_minor_units": 1}
-    config = {
-        "gateway": {"home": "h", "demo": True},
-        "components": [charger],
-        "sales": [sale | {"funded_minor_units": 1, "window_minor_units": 1}],
-        "services": [service | {"funded_minor_units": 70}],
-    }
-    limited = {"spend_minor_units_max": 7, "spend_period_s": 60}
+def test_agreements_say_which_keys_pay_and_the_configuration_how_much(box: Box) -> None:
+    stores = box.open()
+    keys = {name: stores.home.key(f"party-{name}").public.did for name in ("car", "runner")}
+    stores.home.key("party-idle")
+    stores.shelf.open(NOW_S)
+    spending = {"spend_minor_units_max": 7, "spend_period_s": 60}
+    config = parse({"gateway": {"home": "h", "demo": True}, "trading": spending})
+    before = paying(config, stores)
 
-    assert paying(parse(config)) == {
-        "party-car": Limits(),
-        "payer-charger": Limits(0, 70, None, "EUR/6"),
+    document = contracts.plain("metered-service", provider="brand", customer="wearer")
+    for party, name in zip(document["parties"], ("car", "runner"), strict=False):
+        party["did"] = keys[name]
+    deed = Deed(agreements.from_plain(document))
+    path = agreed.path_of(stores.home, deed.digest)
+    path.parent.mkdir()
+    path.write_bytes(deed.encode())
+    stores.shelf.look(NOW_S)
+
+    assert before == {}
+    assert paying(config, stores) == {
+        "party-car": Limits(0, 7, 60, "EUR/6"),
+        "party-runner": Limits(),
     }
-    config["services"] = [service | {"funded_minor_units": 70} | limited]
-    assert paying(parse(config))["payer-charger"] == Limits(0, 7, 60, "EUR/6")
-    street = {"gateway": {"home": "h", "demo": True}, "radio": {"kind": "virtual"}}
-    assert set(paying(parse(street))) == {"party-runner", "party-car"}
+    street = parse({"gateway": {"home": "h", "demo": True}, "radio": {"kind": "virtual"}})
+    assert {"party-runner", "party-car"} <= paying(street, stores).keys()
 
 
 def test_a_gateway_that_runs_on_renews_and_publishes(

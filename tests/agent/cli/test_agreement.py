@@ -11,7 +11,6 @@ from typer.testing import CliRunner, Result
 from agent import agreed, keyring
 from agent.cli.main import application
 from agent.erasure import erase_subject
-from agent.gateway.certifying import agreements as governed
 from agent.home import Home, HomeError
 from agent.owner import Terms, grant
 from ledger_client import agreements, batches, consents, enrolment, statements
@@ -129,7 +128,8 @@ def test_every_batch_names_the_agreement_that_governs_it(box: Box) -> None:
     urn = stores.subjects["runner"]
     licence_for(box, urn, purpose="an older one", begins_s=NOW_S - 60)
     deed = licence_for(box, urn, begins_s=NOW_S + 60, expires_s=NOW_S + 600)
-    uplink = box.uplink(stores, governing=governed(stores, NOW_S))
+    stores.shelf.open(NOW_S)
+    uplink = box.uplink(stores, governing=stores.shelf.governs)
 
     named = []
     for second in (120, 200, 1_000):
@@ -145,20 +145,58 @@ def test_every_batch_names_the_agreement_that_governs_it(box: Box) -> None:
     assert len({*named[::2]}) == 2
     kinds = [statements.verify(each.statement).kind for each in stores.log.entries()]
     assert kinds.count(consents.KIND) == 6
-    governed(stores, NOW_S)  # a second start adds nothing
+    stores.shelf.open(NOW_S)  # a second start adds nothing
     assert stores.log.head.size == len(kinds)
 
 
-def test_an_agreement_of_another_ledger_or_name_stops_the_start(box: Box) -> None:
+def test_an_agreement_for_another_ledger_is_held_and_neither_logged_nor_governs(box: Box) -> None:
     stores = box.open()
-    deed = licence_for(box, stores.subjects["runner"], ledger="another/log")
-    with pytest.raises(ProofError, match="is for the ledger 'another/log'"):
-        governed(stores, NOW_S)
+    urn = stores.subjects["runner"]
+    deed = licence_for(box, urn, ledger="another/log")
 
-    path = agreed.path_of(stores.home, deed.digest)
+    stores.shelf.open(NOW_S)
+
+    assert [each.digest for each in stores.shelf.holdings()] == [deed.digest]
+    assert stores.log.head.size == 1
+    assert stores.shelf.governs(urn, NOW_S + 1) is None
+
+
+def test_an_agreement_under_another_name_stops_the_start(box: Box) -> None:
+    stores = box.open()
+    path = agreed.path_of(stores.home, licence_for(box, stores.subjects["runner"]).digest)
     path.rename(path.with_name(f"{'0' * 64}.cbor"))
+
     with pytest.raises(ProofError, match="holds another agreement"):
-        governed(stores, NOW_S)
+        stores.shelf.open(NOW_S)
+
+
+def test_what_changes_in_the_folder_holds_from_the_next_look_on(
+    box: Box, caplog: pytest.LogCaptureFixture
+) -> None:
+    stores = box.open()
+    urn, shelf = stores.subjects["runner"], stores.shelf
+    shelf.open(NOW_S)
+    seen = [(shelf.look(NOW_S), shelf.governs(urn, NOW_S))]
+
+    deed = licence_for(box, urn)
+    path = agreed.path_of(stores.home, deed.digest)
+    seen += [(shelf.look(NOW_S), shelf.governs(urn, NOW_S)) for _ in range(2)]
+    ended = deed.joined([contracts.act(contracts.WEARER, deed.agreement, Act.WITHDRAW).signed])
+    path.write_bytes(ended.encode())
+    seen.append((shelf.look(NOW_S), shelf.governs(urn, NOW_S)))
+    path.write_bytes(b"torn")
+    seen += [(shelf.look(NOW_S), shelf.governs(urn, NOW_S)) for _ in range(2)]
+    path.unlink()
+    seen.append((shelf.look(NOW_S), shelf.governs(urn, NOW_S)))
+
+    changed, held = (True, deed.digest), (False, deed.digest)
+    assert seen == [
+        (False, None), changed, held, (True, None), (True, None), (False, None), (True, None)
+    ]  # fmt: skip
+    assert shelf.holdings() == []
+    assert caplog.text.count("no deed is taken from it") == 1
+    acts = [statements.verify(each.statement) for each in stores.log.entries()]
+    assert [each.kind for each in acts].count(consents.KIND) == len(ended.acts)
 
 
 def test_erasing_a_subject_takes_its_agreements(box: Box) -> None:
@@ -184,7 +222,8 @@ def test_another_owners_certificate_voids_what_was_agreed(box: Box) -> None:
         at = keyring.moment(stores.log, at_s, clock_set=True)
         keyring.accept(stores.home, stores.log, certificates, at, new_owner=True)
         keyring.publish(stores.home, stores.log, at_s)
-        governs.append(governed(stores, NOW_S)(stores.subjects["runner"], NOW_S + 1_800))
+        stores.shelf.look(NOW_S)
+        governs.append(stores.shelf.governs(stores.subjects["runner"], NOW_S + 1_800))
 
     assert governs == [deed.digest, deed.digest, None]
     assert agreed.owner_changes_s(LogReader(stores.connection)) == [NOW_S + 1_200]

@@ -12,7 +12,6 @@ from contracts import OTHER, WEARER, signed
 from typer.testing import CliRunner
 
 from agent.cli.main import application
-from agent.gateway.certifying import agreements as governed
 from agent.home import HomeError
 from ledger_client import activations, agreements, cbor, statements
 from ledger_client.deeds import Deed
@@ -50,7 +49,7 @@ def test_a_pair_and_a_strap_are_attested_and_exported_for_a_registrar(
         assert "is attested" in run("activate", file, *who, "--code", CODE, *more)
 
     for _ in range(2):  # a second start adds nothing
-        governed(stores, NOW_S)
+        stores.shelf.open(NOW_S)
     run("export", file, "--home", box.path, "--out", tmp_path / "csv")
     said = run("export", file, "--home", box.path, "--out", tmp_path / "json", "--json")
 

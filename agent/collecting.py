@@ -1,0 +1,137 @@
+"""One of our parties that is paid: it sells what its agreements cover, claims, and shares.
+
+What is agreed is asked for again at every look. When an agreement is over nothing more is sold
+under it; what the payer still owes has `GRACE_S` to come, then the channel is claimed and ended,
+and what is left of a deposit goes back.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import suppress
+
+from agent.desks import Goods, SellingDesk
+from agent.licensed import Held
+from agent.metering import Metered
+from agent.partners import Office, collector_of, share_order
+from agent.running import Connection
+from agent.sales import LicenceGoods
+from agent.status import printable
+from agent.tally import Seller
+from agent.till import Sale
+from ledger_client.errors import RemoteError
+from ledger_client.keys import SigningKey
+from ledger_client.settlement import sharing
+from ledger_client.settlement.embedded import EmbeddedSettlement
+
+LOOK_EVERY_S = 0.5
+SETTLE_EVERY_S = 3_600.0
+PAID_WAIT_MAX_S = 3.0
+GRACE_S = 10.0
+
+_log = logging.getLogger(__name__)
+
+
+class Collecting:
+    """Everything that is paid to `key`, on credit up to `window` minor units for each payer."""
+
+    def __init__(self, key: SigningKey, office: Office, window: int) -> None:
+        self.party = key.public
+        self.window = window
+        self._key = key
+        self._office = office
+        settlement = EmbeddedSettlement(office.book, key)
+        desk = SellingDesk(key, office.stores.till, credit=window, now_s=office.now_s)
+        self._seller = Seller(desk, office.stores.till, settlement, blame=_blame)
+        self._goods: dict[bytes, LicenceGoods] = {}
+        self._passed: dict[tuple[bytes, str], int] = {}
+        self._last: dict[bytes, Metered] = {}
+        self._over: dict[bytes, float] = {}
+
+    async def run(self, connection: Connection) -> None:
+        """Trade until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._seller.run(connection.broker))
+            tasks.create_task(self._settle_again())
+            while True:
+                for sale in self._seller.channels():
+                    await self._look(sale)
+                await asyncio.sleep(LOOK_EVERY_S)
+
+    async def settle(self) -> None:
+        """Wait a little for what was sold to be paid, claim and share it; the channels stay."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PAID_WAIT_MAX_S):
+                await self._seller.wait_until_paid()
+        await self._claim()
+
+    async def _settle_again(self) -> None:
+        while True:
+            await asyncio.sleep(SETTLE_EVERY_S)
+            await self._claim()
+
+    async def _claim(self) -> None:
+        with suppress(RemoteError):  # not now; what is promised stays
+            await self._seller.settle()
+        for holding, agreement in self._office.paid():
+            if collector_of(agreement) == self.party:
+                order = sharing.sign(self._key, share_order(agreement, holding.digest))
+                try:
+                    self._office.book.share(order)
+                except RemoteError as error:
+                    _log.warning("agreement %s: %s", holding.digest.hex()[:16], error)
+
+    async def _look(self, sale: Sale) -> None:
+        holding = self._office.shelf.find(sale.terms.agreement)
+        if holding is None:
+            return
+        held = self._office.held(holding)
+        if held is None or not held.fits(sale.terms):
+            return
+        if holding.standing.covers(self._office.now_s()):
+            self._offer(sale, held)
+        elif self._office.now_s() >= holding.standing.until_s:
+            await self._end(sale, held)
+
+    def _offer(self, sale: Sale, held: Held | Metered) -> None:
+        channel = sale.terms.channel
+        if isinstance(held, Held):
+            packer = self._goods.setdefault(
+                channel, LicenceGoods(self._office.stores, linger_s=self._office.linger_s)
+            )
+            self._seller.sell(channel, packer.goods(held, sale, self._office.now_s()))
+        elif sale.side.funded >= held.service.deposit_minor_units:
+            self._last[channel] = held
+            self._seller.sell(channel, self._units(held, sale))
+
+    async def _end(self, sale: Sale, held: Held | Metered) -> None:
+        """Bill the last units of a service, let the payer pay, claim, and end the channel."""
+        channel, now = sale.terms.channel, asyncio.get_running_loop().time()
+        last = self._last.get(channel)
+        if isinstance(held, Metered) and last is not None:
+            final = held.ended(last)
+            if self._seller.sell(channel, self._units(final, sale)):
+                return
+        since = self._over.setdefault(channel, now)
+        if sale.side.due <= sale.side.best or now - since > GRACE_S:
+            with suppress(RemoteError):  # the ledger says no for now; asked again
+                await self._seller.close_now(channel)
+                await self._claim()
+
+    def _units(self, metered: Metered, sale: Sale) -> Iterator[Goods]:
+        at_s = min(self._office.now_s(), metered.standing.until_s - 1)
+        for price, number in metered.passed():
+            place = sale.terms.channel, price.unit
+            if number <= self._passed.get(place, 0):
+                continue
+            yield Goods(
+                metered.source(price.unit, number),
+                price.minor_units,
+                metered.body(price.unit, number, at_s),
+                simulated=metered.simulated,
+            )
+            self._passed[place] = number  # not reached when there was no room: tried again
+
+
+def _blame(speaker: str, error: RemoteError) -> None:
+    _log.info("%s: %s", printable(speaker), printable(str(error)))

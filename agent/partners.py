@@ -1,0 +1,104 @@
+"""What parties of a home need to work under its agreements, and who is which party."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from agent.agreed import Holding, Shelf
+from agent.goods import SIMULATED
+from agent.licensed import PIECE_LEAVES, Held
+from agent.metering import QUANTITIES, Base, Heard, Metered, spans
+from agent.status import Board
+from agent.stores import Stores
+from ledger_client.agreements import DataLicence, Document, MeteredService, PerReading
+from ledger_client.keys import PublicKey
+from ledger_client.settlement.embedded import Book
+from ledger_client.settlement.sharing import ShareOrder
+
+Paid = DataLicence | MeteredService
+"""The kinds by which somebody pays somebody else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """`linger_s` after a window of time its batches are receipted; `now_s` is Unix time."""
+
+    stores: Stores
+    shelf: Shelf
+    book: Book
+    board: Board
+    base: Base
+    now_s: Callable[[], int]
+    linger_s: float
+
+    def paid(self) -> Iterator[tuple[Holding, Paid]]:
+        """Every agreement here by which money moves on this ledger, over ones too."""
+        for holding in self.shelf.holdings():
+            agreement = holding.agreement
+            if isinstance(agreement, Paid) and (
+                (agreement.ledger, agreement.asset) == (self.book.name, self.book.asset)
+            ):
+                yield holding, agreement
+
+    def held(self, holding: Holding) -> Held | Metered | None:
+        """A licence or service as it is sold and judged now; None for other kinds."""
+        match holding.agreement:
+            case DataLicence() as licence:
+                return Held(licence, holding.standing)
+            case MeteredService() as service:
+                return self._metered(service, holding)
+            case _:
+                return None
+
+    def _metered(self, service: MeteredService, holding: Holding) -> Metered:
+        demo, heard = self.book.demo, dict[str, Heard]()
+        for price in service.prices:
+            newest = self._newest(service.meter, QUANTITIES.get(price.unit, ()))
+            if newest is not None:
+                heard[price.unit] = newest
+        found = spans(service, holding.standing, heard, self.base, now_s=self.now_s(), demo=demo)
+        simulated = any(each.provenance == SIMULATED for each in heard.values())
+        return Metered(service, holding.standing, found, simulated)
+
+    def _newest(self, meter: str, quantities: tuple[str, ...]) -> Heard | None:
+        for alias, each in self.stores.components.items():
+            if meter in {alias, each.address, self._did(alias)}:
+                for quantity in quantities:
+                    newest = self.board.newest(alias, quantity)
+                    if newest is not None:
+                        return Heard(*newest)
+        return None
+
+    def _did(self, alias: str) -> str:
+        return self.stores.home.key(f"component-{alias}").public.did
+
+
+def payer_of(agreement: Paid) -> PublicKey:
+    """Who pays."""
+    return agreement.key_of(agreement.payer)
+
+
+def collector_of(agreement: Paid) -> PublicKey:
+    """Who is paid."""
+    return agreement.key_of(agreement.collector)
+
+
+def item_price_max(agreement: Paid) -> int:
+    """The most that one item under this agreement can cost, in minor units."""
+    match agreement:
+        case MeteredService():
+            return max(price.minor_units for price in agreement.prices)
+        case DataLicence(price=PerReading()):
+            return agreement.price.minor_units * PIECE_LEAVES
+        case _:
+            return agreement.price.minor_units
+
+
+def share_order(agreement: Paid, digest: bytes) -> ShareOrder:
+    """The order by which the collector's money is divided as it was agreed."""
+    return ShareOrder(agreement.ledger, digest, collector_of(agreement), _parts(agreement))
+
+
+def _parts(agreement: Document) -> tuple[tuple[bytes, int], ...]:
+    return tuple(
+        (PublicKey.from_did(party.did).thumbprint, party.share_bps) for party in agreement.parties
+    )
