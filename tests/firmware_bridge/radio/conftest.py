@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -300,14 +301,20 @@ def system_bus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]
     daemon = shutil.which("dbus-daemon")
     if daemon is None:
         pytest.skip("dbus-daemon is not installed (Debian: dbus-daemon)")
-    socket, config = tmp_path / "bus", tmp_path / "bus.conf"
-    config.write_text(BUS_CONFIG.format(socket=socket))
+    path, config = tmp_path / "bus", tmp_path / "bus.conf"
+    config.write_text(BUS_CONFIG.format(socket=path))
     with subprocess.Popen([daemon, "--nofork", f"--config-file={config}"]) as process:
-        while not socket.exists() and process.poll() is None:
+        while not answers(path) and process.poll() is None:
             time.sleep(0.01)
-        monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={socket}")
-        yield f"unix:path={socket}"
+        monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={path}")
+        yield f"unix:path={path}"
         process.terminate()
+
+
+def answers(path: Path) -> bool:
+    """Whether somebody listens there; the file alone comes a moment earlier."""
+    with socket.socket(socket.AF_UNIX) as caller:
+        return caller.connect_ex(str(path)) == 0
 
 
 @pytest.fixture
