@@ -35,7 +35,9 @@ BACKOFF_MAX_S = 10.0
 STEADY_S = 30.0
 PAYLOAD_BYTES_MAX = 1 << 20
 ACK_WAIT_S = 5  # also how long what a crashed client had unread waits for its return
-UNACKNOWLEDGED_MAX = 10_000  # at it nats-server holds a message back for all of ack_wait
+# At it nats-server holds a message back for all of ack_wait. It is for each subscription, and a
+# session has 65 535 in all: with more here, fewer than 32 filters would be granted.
+UNACKNOWLEDGED_MAX = 2_000
 MESSAGES_PERCENT = 75  # of the store; the rest is for sessions and retained messages
 MEMORY_BYTES_MAX = 8 << 20
 LOG_LINES_MAX = 5

@@ -140,10 +140,10 @@ class Book:
         if more <= 0 and view.funded:
             return
         state = advance(view.state, Event.FUND)
-        if not 0 < more <= self.balance(party.thumbprint):
-            raise RefusedError(f"{more} minor units are not covered")
         if outside:
             self._allow(party, more)
+        if not 0 < more <= self.balance(party.thumbprint):
+            raise RefusedError(f"{more} minor units are not covered")
         self._move("open", ((party.thumbprint, -more), (order.channel, more)), (data,))
         self._accounts.put(replace(view, state=state, funded=order.total))
         self._accounts.spend(terms, more, self._now_s())
