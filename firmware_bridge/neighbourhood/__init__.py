@@ -1,16 +1,14 @@
 """Virtual things with behaviour: what a demo, a test and a soak hear instead of hardware."""
 
-import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Self
 
 from firmware_bridge.neighbourhood import payloads
 from firmware_bridge.neighbourhood.behaviour import TYRES, Car, Drift, Runner
 from firmware_bridge.neighbourhood.ecu import Ecu
-from firmware_bridge.neighbourhood.things import Peripheral, Uart, repeat
+from firmware_bridge.neighbourhood.things import Acting, Peripheral, Uart, repeat
 from firmware_bridge.radio import Clock
 from firmware_bridge.radio.virtual.air import Air
 
@@ -37,7 +35,7 @@ class Thing:
     silence_max_s: float = 30.0
 
 
-class Neighbourhood:
+class Neighbourhood(Acting):
     """A runner and a car within reach of the gateway: `async with` it on an open `Air`.
 
     The same seed gives the same people, things and keys. `meter_j` is what the charger's meter
@@ -46,6 +44,7 @@ class Neighbourhood:
     """
 
     def __init__(self, air: Air, clock: Clock, *, seed: int = 1, meter_j: float = 0.0) -> None:
+        super().__init__()
         self._air = air
         self._clock = clock
         dice = random.Random(seed)  # noqa: S311  # a simulation repeats by its seed
@@ -61,8 +60,6 @@ class Neighbourhood:
         """Who wears the heart strap."""
         self.said: dict[str, bytes] = {}
         """The newest bytes of each thing on the air, by alias; what anybody near can overhear."""
-        self._tasks = asyncio.TaskGroup()
-        self._running: list[asyncio.Task[None]] = []
 
     @property
     def things(self) -> tuple[Thing, ...]:
@@ -86,7 +83,7 @@ class Neighbourhood:
 
     async def __aenter__(self) -> Self:
         self._at = {thing.alias: thing.address for thing in self.things}
-        await self._tasks.__aenter__()
+        await super().__aenter__()
         self._start(STEP_S, self._live)
         await self._shoe("shoe-left", left=True)
         await self._shoe("shoe-right", left=False)
@@ -99,18 +96,8 @@ class Neighbourhood:
         self._start(1.0, self._charger)
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for task in self._running:
-            task.cancel()
-        await self._tasks.__aexit__(kind, error, trace)
-
     def _start(self, period_s: float, act: Callable[[], Awaitable[None]]) -> None:
-        self._running.append(self._tasks.create_task(repeat(period_s, act)))
+        self._act(repeat(period_s, act))
 
     async def _live(self) -> None:
         self.runner.advance(STEP_S)
@@ -167,7 +154,7 @@ class Neighbourhood:
     async def _obd(self) -> None:
         adapter = Uart(self._air, "OBDII", self._at["obd"], Ecu(self.car).answer)
         await adapter.switch_on()
-        self._running.append(self._tasks.create_task(adapter.serve()))
+        self._act(adapter.serve())
 
     def _tyre(self, corner: int) -> Callable[[], Awaitable[None]]:
         address = list(TYRES.values())[corner]

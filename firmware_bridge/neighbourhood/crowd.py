@@ -1,18 +1,17 @@
 """A crowd for the soak: many foot pods at a steady rate, each of which counts what it said."""
 
 import asyncio
-from types import TracebackType
 from typing import Self
 
 from firmware_bridge.neighbourhood import Thing, payloads
-from firmware_bridge.neighbourhood.things import Peripheral
+from firmware_bridge.neighbourhood.things import Acting, Peripheral
 from firmware_bridge.radio.virtual.air import Air
 
 COUNT_MAX = 250
 STRIDES_PER_MIN = 80
 
 
-class Crowd:
+class Crowd(Acting):
     """`count` foot pods that notify `hz` times a second once told to `start`.
 
     Needs an open `Air`; `async with` it.
@@ -25,6 +24,7 @@ class Crowd:
     def __init__(self, air: Air, count: int, hz: float) -> None:
         if not 0 < count <= COUNT_MAX:
             raise ValueError(f"expected 1 to {COUNT_MAX} pods, got {count}")
+        super().__init__()
         self._period_s = 1 / hz
         self._pods = {
             f"F1:00:00:00:00:{number:02X}": Peripheral(
@@ -38,8 +38,6 @@ class Crowd:
         }
         self.said = dict.fromkeys(self._pods, 0)
         self._go = asyncio.Event()
-        self._tasks = asyncio.TaskGroup()
-        self._running: list[asyncio.Task[None]] = []
 
     @property
     def things(self) -> tuple[Thing, ...]:
@@ -58,21 +56,11 @@ class Crowd:
         self._go.clear()
 
     async def __aenter__(self) -> Self:
-        await self._tasks.__aenter__()
+        await super().__aenter__()
         for address, pod in self._pods.items():
             await pod.switch_on()
-            self._running.append(self._tasks.create_task(self._speak(address, pod)))
+            self._act(self._speak(address, pod))
         return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for task in self._running:
-            task.cancel()
-        await self._tasks.__aexit__(kind, error, trace)
 
     async def _speak(self, address: str, pod: Peripheral) -> None:
         loop = asyncio.get_running_loop()

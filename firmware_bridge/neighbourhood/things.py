@@ -1,7 +1,9 @@
 """Virtual peripherals: GATT servers and broadcasters on the air of the virtual radio."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from types import TracebackType
+from typing import Self
 
 from bumble.core import UUID
 from bumble.gatt import (
@@ -114,6 +116,31 @@ class Uart(Peripheral):
             reply = self._answer(await self._lines.get()).encode()
             for at in range(0, len(reply), UART_CHUNK_BYTES):
                 await self.say(reply[at : at + UART_CHUNK_BYTES])
+
+
+class Acting:
+    """What acts by itself while its context is open; to be inherited."""
+
+    def __init__(self) -> None:
+        self._tasks = asyncio.TaskGroup()
+        self._running: list[asyncio.Task[None]] = []
+
+    def _act(self, action: Coroutine[object, object, None]) -> None:
+        self._running.append(self._tasks.create_task(action))
+
+    async def __aenter__(self) -> Self:
+        await self._tasks.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for task in self._running:
+            task.cancel()
+        await self._tasks.__aexit__(kind, error, trace)
 
 
 async def repeat(period_s: float, act: Callable[[], Awaitable[None]]) -> None:
