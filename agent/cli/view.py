@@ -9,6 +9,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from agent.cli import panels
+
 if TYPE_CHECKING:
     from agent.status import ComponentView, Snapshot
 
@@ -26,6 +28,9 @@ _COLUMNS = (  # title, side, whether a small terminal shows it
 _TABLE_ROWS = 5  # frame, head and rules around the components
 _SMALL_TABLE_ROWS = 3  # frame and head alone
 _FULL_COLUMNS, _FULL_ROWS = 120, 19  # a smaller terminal shows less; rows beside the components
+_CHEATED_ROWS = 23  # so many beside the components leave room for the cheats in a full view
+_MONEY_ROWS, _FULL_MONEY_ROWS = 6, 10
+_PAGE_MS = 4_000
 _STYLES = {"subscribed": "green", "broadcasting": "green", "heard": "green", "waiting": "dim"}
 _UNITS = {
     "speed": ("m/s", 1.0, 2),
@@ -52,25 +57,66 @@ def screen(
 ) -> RenderableType:
     """The whole screen of `size` columns and rows; `note` is a line at the bottom.
 
-    What matters least goes first where there is little room: rules, ids, numbers, then MQTT.
+    What matters least goes first where there is little room: rules, ids, numbers, then MQTT. In a
+    small terminal money, agreements and cheats take turns.
     """
     columns, rows = size
     full = columns >= _FULL_COLUMNS and rows >= len(snapshot.components) + _FULL_ROWS
+    if snapshot.cheats and rows < len(snapshot.components) + _CHEATED_ROWS:
+        full = False
     heard = len(snapshot.components) + (_TABLE_ROWS if full else _SMALL_TABLE_ROWS)
+    head = 3 if full else 1
     layout = Layout()
     layout.split_column(
-        Layout(_head(snapshot, full=full), size=3 if full else 1),
+        Layout(_head(snapshot, full=full), size=head),
         Layout(_components(snapshot, full=full), size=heard),
-        Layout(name="below"),
+        _below(snapshot, rows - head - heard - 1, wide=columns >= _FULL_COLUMNS),
         Layout(Text(note, style="dim"), size=1),
     )
-    evidence = Layout(_evidence(snapshot), ratio=3)
-    if full:
-        traffic = Layout(_traffic(snapshot), ratio=3)
-        layout["below"].split_row(evidence, Layout(_money(snapshot), ratio=4), traffic)
-    else:
-        layout["below"].split_row(evidence, Layout(_small_money(snapshot), ratio=3))
     return layout
+
+
+def _below(snapshot: "Snapshot", rows: int, *, wide: bool) -> Layout:
+    """What is left of the screen; where not all fits, one page after another."""
+    deals = len(snapshot.agreements) + 2 if snapshot.agreements else 0
+    if rows < deals + _MONEY_ROWS:
+        return _page(snapshot, rows, (_trading(snapshot, wide=False), *_deals(snapshot)))
+    dealing = Layout()
+    dealing.split_column(
+        _trading(snapshot, wide=wide and not snapshot.cheats, rows=rows - deals),
+        Layout(panels.agreements(snapshot.agreements), size=deals, visible=deals > 0),
+    )
+    if not (snapshot.cheats and wide):
+        return _page(snapshot, rows, (dealing,))
+    below = Layout()
+    cheats = Layout(panels.cheats(snapshot.cheats, rows), ratio=6)
+    below.split_row(cheats, Layout(dealing, ratio=7))
+    return below
+
+
+def _deals(snapshot: "Snapshot") -> tuple[Layout, ...]:
+    if not snapshot.agreements:
+        return ()
+    return (Layout(panels.agreements(snapshot.agreements)),)
+
+
+def _page(snapshot: "Snapshot", rows: int, honest: tuple[Layout, ...]) -> Layout:
+    """Each page for a while; the cheats are one of their own."""
+    pages = honest
+    if snapshot.cheats:
+        pages = (*honest, Layout(panels.cheats(snapshot.cheats, rows)))
+    return pages[snapshot.now_ms // _PAGE_MS % len(pages)]
+
+
+def _trading(snapshot: "Snapshot", *, wide: bool, rows: int = 0) -> Layout:
+    evidence, trading = Layout(_evidence(snapshot), ratio=3), Layout()
+    if wide:
+        traffic = Layout(_traffic(snapshot), ratio=3)
+        money = _money if rows >= _FULL_MONEY_ROWS else _small_money
+        trading.split_row(evidence, Layout(money(snapshot), ratio=4), traffic)
+    else:
+        trading.split_row(evidence, Layout(_small_money(snapshot), ratio=3))
+    return trading
 
 
 def _head(snapshot: "Snapshot", *, full: bool) -> RenderableType:

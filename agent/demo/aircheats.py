@@ -46,7 +46,7 @@ class _Packet:
 class CloneElsewhere(_Packet):
     """A tyre's advert from an address of the cheat's own."""
 
-    name = "a tyre sensor cloned under another address"
+    name = "a tyre cloned under another address"
     after_s = 4.0
     _heard = False
 
@@ -77,7 +77,7 @@ class CloneElsewhere(_Packet):
 class CloneInPlace(_Packet):
     """A tyre's advert with its address and id, and a believable pressure."""
 
-    name = "a tyre's open advert imitated, address and all"
+    name = "a tyre imitated, address and all"
     after_s = 5.0
 
     async def act(self, connection: Connection, shown: Shown) -> None:
@@ -140,7 +140,7 @@ class ReplayedBeat(_Packet):
 class ReplayedFrame(_Packet):
     """An encrypted frame of the charger from before, broadcast again bit by bit."""
 
-    name = "an encrypted frame of the charger replayed"
+    name = "an encrypted charger frame replayed"
     after_s = 3.5
     _before = 0
 
@@ -179,7 +179,7 @@ class ReplayedFrame(_Packet):
 class OtherChest(_Packet):
     """The runner's strap worn by somebody else for a while."""
 
-    name = "the heart strap on somebody else's chest"
+    name = "the strap on somebody else's chest"
     after_s = 7.0
 
     async def act(self, connection: Connection, shown: Shown) -> None:

@@ -198,10 +198,12 @@ class StaleVoucher:
             self._old = old
             topic = topics.pay(payee, payer)
             with suppress(TimeoutError):
-                async with asyncio.timeout(TRY_S):
+                async with asyncio.timeout(WAIT_MAX_S):
                     await thief.publish(topic, messages.encode(old), retain=True)
                     async for message in arriving:
                         self._hear(message.payload, channel)
+                        if self._answered > old.total:
+                            break
 
     def _hear(self, payload: bytes, channel: bytes) -> None:
         """What the payee answers to the brand."""

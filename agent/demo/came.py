@@ -48,7 +48,7 @@ def _licence(market: Market) -> tuple[str, dict[str, object]]:
     }
     shares = {licence.grantor: earned - sum(made.values()), **made} if any(made.values()) else {}
     divided = ", ".join(
-        f"{name} {_percent(market, name)} {money(part, licence.asset)}"
+        f"{name} {_percent(market, name)} {money(part, licence.asset).partition(' ')[0]}"
         for name, part in shares.items()
     )
     says = f"{money(promised, licence.asset)} promised"

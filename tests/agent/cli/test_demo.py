@@ -52,7 +52,33 @@ def test_the_demo_proves_pays_and_loses_nothing(summary: dict[str, Any]) -> None
     assert summary["items_unpaid"] == 0
     assert summary["settled_minor_units"] > 0
     assert summary["published"] > 0
+    assert summary["cheats"] == []
     assert Path(summary["record"]).is_file()
+
+
+def test_each_kind_of_agreement_is_at_work(summary: dict[str, Any]) -> None:
+    facts = {each["kind"]: each["facts"] for each in summary["agreements"]}
+    licence, grant, ecosystem = (
+        facts[kind] for kind in ("data-licence", "activation-grant", "ecosystem")
+    )
+
+    assert {each["state"] for each in summary["agreements"]} == {"in force"}
+    assert sum(licence["shares"].values()) == licence["settled"] > 0
+    assert licence["shares"]["maker"] == licence["settled"] * 3_000 // 10_000
+    assert facts["metered-service"]["units_paid"] >= 1
+    assert grant["units"] == 140
+    assert grant["activations"] == 3
+    assert ecosystem["notes_given"] >= 1
+    assert sum(ecosystem["positions"].values()) == 0
+
+
+def test_a_demo_with_cheats_is_long_enough_for_them(tmp_path: Path) -> None:
+    said = CliRunner().invoke(
+        application(), ["demo", "--cheats", "--seconds", "5", "--home", str(tmp_path / "home")]
+    )
+
+    assert said.exit_code == 2
+    assert not (tmp_path / "home").exists()
 
 
 def test_ctrl_c_while_it_starts_ends_it_cleanly(tmp_path: Path) -> None:
@@ -190,7 +216,7 @@ def test_every_batch_of_the_runner_names_the_licence_under_which_it_is_sold(
 
     assert kinds == set(agreements.KINDS)
     assert set(named.values()) == {licence, None}
-    assert sum(each.kind == "agreement" for each in said) == 8
+    assert sum(each.kind == "agreement" for each in said) == 10
     deed = agreed.path_of(Home(home), licence)
     assert "in force" in milepost("agreement", "check", deed, "--home", home)
     assert "brand pays 0.000050 EUR for each reading." in milepost("agreement", "show", deed)
@@ -203,7 +229,9 @@ def test_the_demos_money_is_explained_and_anybody_recomputes_it(
     replayed = json.loads(milepost("ledger", "replay", summary["record"], "--json"))
 
     assert {each["direction"] for each in accounts} == {"earned", "spent"}
-    assert sum(each["settled"] for each in accounts) == summary["settled_minor_units"]
+    claimed = {each["channel"]: each["claimed"] for each in replayed["channels"]}
+    assert [each["settled"] for each in accounts] == [claimed[each["channel"]] for each in accounts]
+    assert sum(each["settled"] for each in accounts) >= summary["settled_minor_units"] > 0
     assert all(
         each["settled"] == each["claimed"] for each in accounts if each["direction"] == "earned"
     )

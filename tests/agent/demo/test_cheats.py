@@ -162,11 +162,11 @@ def streets(tmp_path_factory: pytest.TempPathFactory) -> Streets:
 
 
 EXPECTED = {
-    "a tyre sensor cloned under another address": Outcome.REFUSED,
-    "a tyre's open advert imitated, address and all": Outcome.UNDETECTABLE,
+    "a tyre cloned under another address": Outcome.REFUSED,
+    "a tyre imitated, address and all": Outcome.UNDETECTABLE,
     "a heart beat replayed on its open link": Outcome.MARKED,
-    "an encrypted frame of the charger replayed": Outcome.REFUSED,
-    "the heart strap on somebody else's chest": Outcome.UNDETECTABLE,
+    "an encrypted charger frame replayed": Outcome.REFUSED,
+    "the strap on somebody else's chest": Outcome.UNDETECTABLE,
     "a tyre sensor silent for a while": Outcome.MARKED,
     "the gateway's clock set back an hour": Outcome.MARKED,
     "messages forged under another's topic": Outcome.REFUSED,
@@ -176,8 +176,8 @@ EXPECTED = {
     "the same readings sold to a second buyer": Outcome.REFUSED,
 }
 DEFENCELESS = {
-    "a tyre sensor cloned under another address": Outcome.TAKEN,
-    "an encrypted frame of the charger replayed": Outcome.TAKEN,
+    "a tyre cloned under another address": Outcome.TAKEN,
+    "an encrypted charger frame replayed": Outcome.TAKEN,
     "a tyre sensor silent for a while": Outcome.UNSEEN,
     "the gateway's clock set back an hour": Outcome.TAKEN,
     "messages forged under another's topic": Outcome.TAKEN,
