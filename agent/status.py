@@ -94,6 +94,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     money: tuple[AccountView, ...]
     asset: str
     traffic: tuple[str, ...] = ()
+    orders: dict[str, str] = {}
     agreements: tuple[AgreementView, ...] = ()
     cheats: tuple[CheatView, ...] = ()
 
@@ -121,6 +122,8 @@ class Board:
 
     def __init__(self) -> None:
         self._lines: dict[str, _Line] = {}
+        self.orders: dict[str, str] = {}
+        """What each standing order decided last, and why, by its subject."""
 
     def heard(self, alias: str, packet: Packet, readings: list[Reading]) -> None:
         """Note the newest value of each quantity."""

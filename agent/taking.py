@@ -62,6 +62,19 @@ def present(party: Party, now_s: int) -> list[Kept]:
     return sorted(found, key=lambda kept: (kept.held.from_s(), kept.deed.digest))
 
 
+def accepted_since(party: Party, since_s: int) -> int:
+    """How many licences of the subject we signed since then, whatever became of them."""
+    urns = set(party.urns())
+    return sum(
+        act.issuer == party.key.public
+        and consents.parse_act(act)[1] is Act.SIGN
+        and act.issued_s >= since_s
+        for deed in agreed.kept(party.home)
+        if isinstance(deed.agreement, DataLicence) and deed.agreement.subject in urns
+        for act in deed.acts
+    )
+
+
 def expect_free(party: Party, before: Iterable[Kept]) -> None:
     """Raise HomeError if the subject has an agreement that everybody signed."""
     for each in before:

@@ -53,6 +53,7 @@ def snapshot(
         money=tuple(money),
         asset=asset,
         traffic=tuple(traffic),
+        orders=dict(running.board.orders),
     )
 
 

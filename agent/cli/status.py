@@ -84,6 +84,7 @@ def _lines(now: Snapshot) -> list[str]:
         ),
         *(_component(each, now.now_ms) for each in now.components),
         *(_account(each, now.asset) for each in now.money),
+        *(f"order        {name}: {printable(line, 400)}" for name, line in now.orders.items()),
     ]
 
 

@@ -17,6 +17,7 @@ from agent.gateway.apps import outsiders
 from agent.gateway.certifying import Renewal, certify, paying
 from agent.gateway.connection import Users, connector
 from agent.gateway.evidence import cosigner, log_service, witness_rules
+from agent.gateway.ordering import orders
 from agent.pipeline import CommitLimits, Committer, Component, Intake, Pipeline
 from agent.presence import Presence
 from agent.publisher import Names, Publisher
@@ -185,6 +186,7 @@ def compose(  # the parts of a gateway
         ),
         deals=(
             *trade.deals,
+            *orders(config, stores, board, lambda: clock().wall_ms // 1000),
             outside.counting,
             outside.apps,
             _attendance(config, stores, ears, board),

@@ -37,12 +37,16 @@ class Exchange:
     ) -> MqttBroker:
         """A connection as `name`; with an offer, which it publishes and clears."""
         return MqttBroker(
-            Endpoint(self.url, session or name, name, f"secret-{name}"),
+            self.endpoint(name, session),
             random=Random(1),
             limits=QUICK,
             will=offered.will if offered else None,
             hello=(lambda: offered.hello) if offered else None,
         )
+
+    def endpoint(self, name: str = GATEWAY, session: str = "") -> Endpoint:
+        """How `name` gets there."""
+        return Endpoint(self.url, session or name, name, f"secret-{name}")
 
     @asynccontextmanager
     async def joined(self, name: str = GATEWAY, session: str = "") -> AsyncIterator[MqttBroker]:
