@@ -13,6 +13,7 @@ from random import Random
 
 import cbor2
 
+from agent import proving
 from agent.batching import BatchLimits
 from agent.claims import Kept, pack
 from agent.clock import ClockState, Quality
@@ -86,17 +87,7 @@ def opened(folder: Path, now: Stamp) -> Stores:
 
 def uplink_of(stores: Stores, batch_readings: int) -> Uplink:
     """What signs the readings in `stores`, so many to a batch."""
-    return Uplink(
-        journal=stores.journal,
-        log=stores.log,
-        vault=stores.vault,
-        signer=stores.signer,
-        log_key=stores.log_key,
-        streams=stores.streams,
-        boots=stores.registry,
-        limits=BatchLimits(batch_readings, 1 << 40),
-        batches_max=64,
-    )
+    return proving.uplink(stores, BatchLimits(batch_readings, 1 << 40), batches_max=64)
 
 
 def commit(stores: Stores, group: list[Kept]) -> None:

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from agent import proving
 from agent.admission import Admission, Limits
 from agent.attendance import Attendance, Member, Roll
 from agent.batching import BatchLimits
-from agent.broker import Broker
 from agent.clock import ClockState, Steps, minute_s, quality, stamp
 from agent.config import Config, ConfigError
 from agent.gateway.agreeing import Rereading
@@ -20,12 +20,11 @@ from agent.gateway.evidence import cosigner, log_service, witness_rules
 from agent.gateway.ordering import orders
 from agent.pipeline import CommitLimits, Committer, Component, Intake, Pipeline
 from agent.presence import Presence
-from agent.publisher import Names, Publisher
 from agent.registry import Registered
 from agent.running import Ears, Running, Trade
 from agent.status import Board
 from agent.stores import Stores, Wanted, open_stores
-from agent.uplink import Now, Uplink
+from agent.uplink import Now
 from firmware_bridge.profiles import by_name
 from firmware_bridge.radio import Clock, Stamp
 
@@ -160,17 +159,11 @@ def compose(  # the parts of a gateway
             stores.vault.seal_pack,
             stream,
         ),
-        uplink=Uplink(
-            journal=stores.journal,
-            log=stores.log,
-            vault=stores.vault,
-            signer=stores.signer,
-            log_key=stores.log_key,
-            streams=stores.streams,
-            boots=stores.registry,
-            limits=BatchLimits(config.batch.readings_max, int(config.batch.age_max_s * 1000)),
-            batches_max=config.batch.batches_per_head_max,
-            governing=shelf.governs,
+        uplink=proving.uplink(
+            stores,
+            BatchLimits(config.batch.readings_max, int(config.batch.age_max_s * 1000)),
+            config.batch.batches_per_head_max,
+            shelf.governs,
         ),
         board=board,
         now=now,
@@ -195,7 +188,9 @@ def compose(  # the parts of a gateway
             *log_service(config, stores, lambda: minute_s(clock().wall_ms), asking),
         ),
         guard=asking,
-        publisher=lambda broker: _publisher(config, stores, broker),
+        publisher=lambda broker: proving.publisher(
+            stores, broker, personal=config.broker.personal_tele
+        ),
     )
 
 
@@ -218,17 +213,3 @@ def _attendance(config: Config, stores: Stores, ears: Ears, board: Board) -> Att
     return Attendance(Roll(gateway.id, members), ears.radio, board, clock)
 
 
-def _publisher(config: Config, stores: Stores, broker: Broker) -> Publisher:
-    names = Names(
-        stores.signer.public.short_id,
-        {alias: each.id for alias, each in stores.components.items()},
-        stores.subjects,
-    )
-    return Publisher(
-        journal=stores.journal,
-        log=stores.log,
-        vault=stores.vault,
-        broker=broker,
-        names=names,
-        personal=config.broker.personal_tele,
-    )

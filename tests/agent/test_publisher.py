@@ -10,12 +10,12 @@ import cbor2
 import pytest
 from box import Box
 
-from agent import topics
+from agent import proving, topics
 from agent.broker import BrokerError, Message
 from agent.broker.embedded import EmbeddedBroker, User
 from agent.broker.endpoint import Endpoint
 from agent.broker.mqtt import MqttBroker
-from agent.publisher import Names, Publisher
+from agent.publisher import Publisher
 from agent.stores import Stores
 from ledger_client import checkpoints
 
@@ -50,19 +50,7 @@ async def _nothing() -> AsyncIterator[Message]:
 
 
 def publisher(stores: Stores, slate: Slate | MqttBroker, *, personal: bool = False) -> Publisher:
-    names = Names(
-        stores.signer.public.short_id,
-        {alias: each.id for alias, each in stores.components.items()},
-        stores.subjects,
-    )
-    return Publisher(
-        journal=stores.journal,
-        log=stores.log,
-        vault=stores.vault,
-        broker=slate,
-        names=names,
-        personal=personal,
-    )
+    return proving.publisher(stores, slate, personal=personal)
 
 
 async def test_telemetry_receipts_and_checkpoint_are_told_once(box: Box) -> None:

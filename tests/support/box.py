@@ -1,9 +1,10 @@
 """A gateway's stores on disk, with time, crashes and readings to order."""
 
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from agent import proving
 from agent.agreed import Governing, ungoverned
 from agent.batching import BatchLimits
 from agent.claims import Kept, pack
@@ -72,18 +73,8 @@ class Box:
         governing: Governing = ungoverned,
     ) -> Uplink:
         """The uplink over these stores, or over something that stands in front of them."""
-        return Uplink(
-            journal=journal or stores.journal,
-            log=log or stores.log,
-            vault=stores.vault,
-            signer=stores.signer,
-            log_key=stores.log_key,
-            streams=stores.streams,
-            boots=stores.registry,
-            limits=self.limits,
-            batches_max=self.batches_max,
-            governing=governing,
-        )
+        asked = replace(stores, journal=journal or stores.journal, log=log or stores.log)
+        return proving.uplink(asked, self.limits, self.batches_max, governing)
 
     def now(self, stores: Stores) -> Now:
         """What the gateway would know of time."""
