@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 
 from agent.desks import Goods
 from agent.goods import SIMULATED, Tariff, readings_body, readings_source
@@ -146,7 +147,11 @@ def _fits(offer: ReadingsOffer, terms: Terms, statement: bytes) -> bool:
 
 
 class UnitsSale(_Selling):
-    """Sells the units that a meter passes; `meter_j` tells where it stands, in joules."""
+    """Sells the units that a meter passes; `meter_j` tells where it stands, in joules.
+
+    Each is offered once, and again when the channel on which it was sold has ended: what was not
+    paid there is sold on the next one.
+    """
 
     def __init__(
         self, seller: Seller, tariff: Tariff, meter_j: Callable[[], float], *, sold_before: int
@@ -156,15 +161,28 @@ class UnitsSale(_Selling):
         self._tariff = tariff
         self._meter_j = meter_j
         self._sold = sold_before
+        self._again: list[int] = []
+        self._on: dict[bytes, list[int]] = {}
 
     def _offer(self, sale: Sale) -> None:
-        self._sold += self._seller.sell(sale.terms.channel, self._goods(sale))
+        live = {each.terms.channel for each in self._seller.channels()}
+        for channel in self._on.keys() - live:
+            self._again += self._on.pop(channel)
+        done = self._seller.sell(sale.terms.channel, self._goods(sale))
+        units = list(islice(self._units(), done))
+        self._on.setdefault(sale.terms.channel, []).extend(units)
+        del self._again[:done]
+        self._sold = max(self._sold, *units, 0)
+
+    def _units(self) -> Iterator[int]:
+        passed = int(self._meter_j()) // self._tariff.unit_j
+        yield from self._again
+        yield from range(self._sold + 1, passed + 1)
 
     def _goods(self, sale: Sale) -> Iterator[Goods]:
         del sale  # every buyer of this meter is offered the same next units
         tariff = self._tariff
-        passed = int(self._meter_j()) // tariff.unit_j
-        for unit in range(self._sold + 1, passed + 1):
+        for unit in self._units():
             yield Goods(
                 tariff.source(unit), tariff.price, tariff.body(unit), simulated=tariff.simulated
             )

@@ -25,6 +25,10 @@ class Counter:
     def __init__(self, room: int = 100) -> None:
         self.room = room
         self.sold: list[Goods] = []
+        self.live: list[Sale] = []
+
+    def channels(self) -> "list[Sale]":
+        return self.live
 
     def sell(self, channel: bytes, goods: Iterable[Goods]) -> int:
         del channel
@@ -94,6 +98,7 @@ def test_units_are_offered_as_the_meter_passes_them() -> None:
     tariff = Tariff("did:key:meter", 10_000, 7, simulated=True)
     selling = UnitsSale(cast("Seller", counter), tariff, lambda: meter_j[0], sold_before=1)
     sale = cast("Sale", type("OneSale", (), {"terms": terms()})())
+    counter.live = [sale]
 
     selling._offer(sale)
     meter_j[0] = 41_000.0
@@ -101,3 +106,23 @@ def test_units_are_offered_as_the_meter_passes_them() -> None:
     selling._offer(sale)
 
     assert [goods.source for goods in counter.sold] == [tariff.source(n) for n in (2, 3, 4)]
+
+
+def test_units_of_a_channel_that_ended_are_offered_again_on_the_next_one() -> None:
+    counter, meter_j = Counter(room=2), [35_000.0]
+    tariff = Tariff("did:key:meter", 10_000, 7, simulated=True)
+    selling = UnitsSale(cast("Seller", counter), tariff, lambda: meter_j[0], sold_before=0)
+    first, second = (
+        cast("Sale", type("OneSale", (), {"terms": terms(salt=salt)})()) for salt in (1, 2)
+    )
+
+    counter.live = [first]
+    selling._offer(first)
+    counter.live, counter.room = [second], 3
+    selling._offer(second)
+    meter_j[0] = 52_000.0
+    selling._offer(second)
+
+    assert [goods.source for goods in counter.sold] == [
+        tariff.source(n) for n in (1, 2, 1, 2, 3, 4, 5)
+    ]
