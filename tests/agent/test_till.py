@@ -8,7 +8,7 @@ from market import BUYER, SELLER, STRANGER, accept, goods, introduce, memory, te
 
 from agent.desks import BuyingDesk, SellingDesk
 from agent.till import Till
-from ledger_client.channels import State
+from ledger_client.channels import State, sign_voucher
 from ledger_client.errors import LocalError, StoreError
 from ledger_client.settlement import View
 
@@ -88,6 +88,9 @@ def test_the_ledgers_numbers_only_rise() -> None:
 @pytest.mark.parametrize(
     "statement",
     [
+        "UPDATE till_channels SET n = 4, due = 40 WHERE role = 'seller'",
+        "UPDATE till_channels SET credit = 5 WHERE role = 'seller'",
+        "DELETE FROM till_items WHERE n = 5",
         "UPDATE till_channels SET n = n - 1",
         "UPDATE till_channels SET due = due - 1",
         "UPDATE till_channels SET total = total - 1",
@@ -128,3 +131,61 @@ def test_the_check_names_the_first_thing_wrong(tampering: str, complaint: str) -
 
     with pytest.raises(StoreError, match=complaint):
         till.check()
+
+
+def test_only_a_seller_takes_back_what_was_not_paid_as_long_as_the_channel_is_open() -> None:
+    connection, till = stocked()
+    sale = till.sales()[0]
+
+    till.rewind(sale, 5, 50)
+    source = till.withdraw(sale, 6)
+
+    assert source == goods(6).source
+    assert till.check() == (2, 10)
+    for n in (5, 4):
+        with pytest.raises(sqlite3.IntegrityError):
+            till.withdraw(sale, n)
+    selling = SellingDesk(SELLER, till, credit=100)
+    selling._heard.add(CHANNEL)
+    selling.sell(CHANNEL, [goods(6)])
+    till.freeze(till.sales()[0])
+    with pytest.raises(sqlite3.IntegrityError):
+        till.withdraw(sale, 6)
+    assert connection.execute("SELECT count(*) FROM till_bodies").fetchone() == (6,)
+
+
+def test_what_a_buyer_has_from_elsewhere_is_remembered_for_its_pair_and_day() -> None:
+    _, till = stocked()
+    sale = till.sales()[0]
+    source = b"some source"
+
+    before = till.known(sale, source), till.sold(sale, source)
+    till.write_known(sale, source, frozenset({3, 1}), (7, 20))
+    some = till.known(sale, source), till.sold(sale, source)
+    till.write_known(sale, source, frozenset({2}), (7, 5))
+    more = till.known(sale, source)
+    till.write_known(sale, source, frozenset(), (8, 30))
+
+    assert before == (None, False)
+    assert some == (frozenset({1, 3}), False)
+    assert more == frozenset({1, 2, 3})
+    assert till.sold(sale, source)
+    assert [till.forgone(sale, day) for day in (6, 7, 8, 9)] == [30, 30, 30, 0]
+    till.write_known(sale, source, frozenset(), (7, 1))  # the clock was set back
+    assert till.forgone(sale, 8) == 31
+
+
+def test_a_voucher_frees_the_bodies_that_it_pays_for_and_no_other() -> None:
+    connection = memory()
+    till = Till.open(connection)
+    selling = SellingDesk(SELLER, till, credit=1_000)
+    selling.observe(VIEW)
+    selling._heard.add(CHANNEL)
+    selling.sell(CHANNEL, [goods(n) for n in range(1, 9)])
+
+    left = []
+    for total in (9, 10, 35, 80):
+        selling.receive(BUYER.public.short_id, sign_voucher(BUYER, CHANNEL, total))
+        left.append([item.invoice.n for item in till.outbox(till.sales()[0], items_max=9)])
+
+    assert left == [[1, 2, 3, 4, 5, 6, 7, 8], [2, 3, 4, 5, 6, 7, 8], [4, 5, 6, 7, 8], []]
