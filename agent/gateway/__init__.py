@@ -211,5 +211,3 @@ def _attendance(config: Config, stores: Stores, ears: Ears, board: Board) -> Att
         for each in ears.components
     ]
     return Attendance(Roll(gateway.id, members), ears.radio, board, clock)
-
-
