@@ -6,12 +6,12 @@ import json
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from agent import agreed
-from agent.cli.artefacts import Home, Json, Out, now_s
+from agent.cli.artefacts import Home, Json, day, now_s
 from agent.export import write_whole
 from agent.home import Home as Folder
 from agent.home import HomeError
@@ -22,6 +22,11 @@ from ledger_client.keys import PublicKey, read_key
 from ledger_client.log import LogReader, open_database
 
 app = typer.Typer(no_args_is_help=True, help="Entitlements by activation; never securities.")
+
+_HEAD = (
+    *("holder", "device", "wearable", "granted_s", "units", "unit", "vested"),
+    *("none_before_s", "all_by_s", "agreement"),
+)
 
 File = Annotated[Path, typer.Argument(help="The activation grant, as a deed.")]
 
@@ -49,13 +54,17 @@ def activate(
 
 @app.command()
 def export(
-    file: File,
     home: Home,
-    out: Out,
+    file: Annotated[
+        Path | None, typer.Argument(help="The grant, as a deed; else the only one of the home.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The file to write; without one it is shown.")
+    ] = None,
     as_json: Json = False,  # noqa: FBT002  # a flag of the command line
 ) -> None:
-    """Write what every holder is entitled to, from the activations on the log of a home."""
-    deed, grant = _grant(file)
+    """What every holder is entitled to and when it vests, from the activations on the log."""
+    deed, grant = _only(home) if file is None else _grant(file)
     with closing(open_database(Folder(home).ledger_db, create=False)) as connection:
         log = LogReader(connection)
         standing = consents.standing(grant, deed.acts, now_s(), agreed.owner_changes_s(log))
@@ -65,20 +74,54 @@ def export(
             **asdict(each),
             "unit": grant.unit,
             "vested": each.vested(grant, now_s()),
+            "none_before_s": each.granted_s + grant.cliff_s,
+            "all_by_s": each.granted_s + grant.vesting_s,
             "agreement": deed.digest.hex(),
         }
         for each in dues.entitlements(grant, standing, found)
     ]
-    head = ("holder", "device", "wearable", "granted_s", "units", "unit", "vested", "agreement")
-    if as_json:
-        write_whole(out, json.dumps({"entitlements": rows}).encode())
+    _say(rows, grant, out, as_json=as_json)
+
+
+def _say(
+    rows: list[dict[str, Any]], grant: ActivationGrant, out: Path | None, *, as_json: bool
+) -> None:
+    text = json.dumps({"entitlements": rows}) if as_json else _table(rows)
+    told = f"{len(rows)} entitlements to {grant.unit}; these are not securities"
+    if out is not None:
+        write_whole(out, text.encode())
+        typer.echo(f"{out}: {told}")
+    elif as_json:
+        typer.echo(text)
     else:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, head, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_whole(out, text.getvalue().encode())
-    typer.echo(f"{out}: {len(rows)} entitlements to {grant.unit}; these are not securities")
+        for row in rows:
+            typer.echo(
+                f"{row['units']:>8} for {row['wearable'] or 'the device'}"
+                f" {row['device'][:16]}, {row['vested']} vested: none before"
+                f" {day(row['none_before_s'])}, all by {day(row['all_by_s'])}; {row['holder']}"
+            )
+        typer.echo(told)
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, _HEAD, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _only(home: Path) -> tuple[Deed, ActivationGrant]:
+    """The grant of a home that has one."""
+    held = [
+        deed for deed in agreed.kept(Folder(home)) if isinstance(deed.agreement, ActivationGrant)
+    ]
+    if len(held) != 1:
+        raise HomeError(
+            f"{home}: expected one activation-grant in {agreed.FOLDER}/, found {len(held)};"
+            " name the deed"
+        )
+    return _grant(agreed.path_of(Folder(home), held[0].digest))
 
 
 def _grant(file: Path) -> tuple[Deed, ActivationGrant]:

@@ -11,6 +11,7 @@ from box import WALL_MS, Box
 from contracts import OTHER, WEARER, signed
 from typer.testing import CliRunner
 
+from agent import agreed
 from agent.cli.main import application
 from agent.home import HomeError
 from ledger_client import activations, agreements, cbor, statements
@@ -62,6 +63,26 @@ def test_a_pair_and_a_strap_are_attested_and_exported_for_a_registrar(
     assert len(json.loads((tmp_path / "json").read_text())["entitlements"]) == 2
     assert "2 entitlements to founder units; these are not securities" in said
     assert all(CODE.encode() not in each.statement for each in stores.log.entries())
+
+
+def test_the_only_grant_of_a_home_is_shown_without_being_named(box: Box) -> None:
+    stores = box.open()
+    with pytest.raises(HomeError, match="found 0"):
+        run("export", "--home", box.path)
+    deed = Deed(GRANT).joined(each.signed for each in signed(GRANT))
+    kept = agreed.path_of(stores.home, DIGEST)
+    kept.parent.mkdir(exist_ok=True)
+    kept.write_bytes(deed.encode())
+    device = activations.device_of(DIGEST, CODE)
+    attested = activations.sign(contracts.BRAND, DIGEST, WEARER.public, device, "", NOW_S)
+    stores.log.append([(b"i" * 16, attested)], NOW_S)
+
+    said = run("export", "--home", box.path)
+    plain = json.loads(run("export", "--home", box.path, "--json"))
+
+    assert f"100 for the device {device.hex()[:16]}" in said
+    assert WEARER.public.did in said
+    assert plain["entitlements"][0]["none_before_s"] == NOW_S + GRANT.cliff_s
 
 
 def test_another_kind_of_agreement_grants_nothing(box: Box, tmp_path: Path) -> None:
