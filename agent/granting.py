@@ -124,6 +124,11 @@ def revoke(home: Home, name: str, now_s: int) -> Granted:
     return done
 
 
+def on_own_broker(home: Home, name: str) -> bool:
+    """Whether the app uses the embedded broker, which the gateway lets it in to."""
+    return (home.broker_users / apps.read(apps.path_of(home, name)).key.short_id).exists()
+
+
 def on_log(home: Home, granted: Granted) -> bool:
     """Whether a gateway has done what the grant says: what is on the log is in force."""
     with closing(open_database(home.ledger_db, create=False)) as connection:

@@ -100,8 +100,15 @@ def revoke(name: Name, home: Home) -> None:
     """Cut an app off: its connection, its certificate; its channels can only be claimed."""
     folder = _folder(home)
     _check_name(name)
+    ours = granting.on_own_broker(folder, name)
     granted = granting.revoke(folder, name, now_s())
-    _done(folder, granted, f"{name} is cut off, and its certificate taken back on the log")
+    if ours:
+        _done(folder, granted, f"{name} is cut off, and its certificate taken back on the log")
+        return
+    _done(folder, granted, f"the certificate of {name} is taken back on the log")
+    typer.echo("its connection ends when the operator of the broker adds to its access file:")
+    typer.echo(f"user {granted.key.short_id}\ntopic deny #")
+    typer.echo("and reloads it (Mosquitto: kill -HUP)")
 
 
 def _done(folder: Folder, granted: Granted, sentence: str) -> None:
@@ -134,7 +141,7 @@ def _by_hand(credentials: dict[str, Any], granted: Granted) -> list[str]:
         *(f"topic read {each}" for each in sells.subscribe),
         f"user {own}",
         *(f"topic read {each}" for each in granted.rules.subscribe),
-        f"and makes a certificate for the user {own}; to cut it off, he revokes that",
+        f"and makes a certificate for the user {own}",
     ]
 
 
