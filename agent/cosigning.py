@@ -9,18 +9,19 @@ good, whenever it turns up. A witness that merely says so, without such a head, 
 import asyncio
 import logging
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from agent import inquiry, topics
 from agent.broker import Broker
+from agent.home import HomeError
 from agent.inquiry import Command, Result
 from agent.running import Connection
 from agent.status import printable
 from ledger_client import checkpoints, merkle, witnessing
 from ledger_client.checkpoints import Verifier
-from ledger_client.errors import EncodingError, RemoteError
+from ledger_client.errors import RemoteError
 from ledger_client.log import Head, Log
 from ledger_client.watermark import Watermark
 from ledger_client.witness import origin_hash
@@ -32,6 +33,7 @@ ASK_MAX_S = 8.0
 EVERY_S = 1.0
 BACKOFF_MAX_S = 300.0
 ANSWER_BYTES_MAX = 65_536
+_NEWLINE = "\n"
 _OK, _CONFLICT, _UNPROVEN = 200, 409, 422
 
 _log = logging.getLogger(__name__)
@@ -65,20 +67,32 @@ class Cosigner:
     `me` is our short id; `cleared` is set once signing may begin.
     """
 
-    def __init__(self, log: Log, mark: Watermark, me: str, witnesses: Sequence[Known]) -> None:
+    def __init__(
+        self,
+        log: Log,
+        mark: Watermark,
+        me: str,
+        witnesses: Sequence[Known],
+        keep: Callable[[str, tuple[str, ...]], None] | None = None,
+    ) -> None:
+        """`keep` is given each head that was cosigned: its note, and whose lines are on it."""
         self.cleared = asyncio.Event()
         self._log = log
         self._mark = mark
         self._me = me
         self._witnesses = tuple(witnesses)
+        self._keep = keep
         self._lines: dict[Verifier, tuple[int, str]] = {}
         self._asked: dict[str, asyncio.Future[Result]] = {}
         self._listening = asyncio.Event()
 
     def note(self) -> str:
         """The newest head, with the cosignatures that there are on it."""
-        head = self._log.head
-        return head.note + "".join(line for size, line in self._lines.values() if size == head.size)
+        return self._cosigned(self._log.head)[0]
+
+    def _cosigned(self, head: Head) -> tuple[str, tuple[str, ...]]:
+        found = {key: line for key, (size, line) in self._lines.items() if size == head.size}
+        return head.note + "".join(found.values()), tuple(key.vkey for key in found)
 
     async def run(self, connection: Connection) -> None:
         """Until cancelled. Raises StoreError, in a group, when our log turns out to be an old copy.
@@ -184,7 +198,7 @@ class Cosigner:
             try:
                 known = await self._offer(witness, way, head, known)
                 rest_s = EVERY_S
-            except (UnreachableError, RemoteError) as error:
+            except (UnreachableError, RemoteError, HomeError) as error:
                 _log.info("witness %s: %s", witness.verifier.name, printable(str(error)))
                 rest_s = min(2 * rest_s, BACKOFF_MAX_S)
                 await asyncio.sleep(rest_s)
@@ -203,6 +217,8 @@ class Cosigner:
         status, body = await way.add(Offer(known, tuple(path), head.note).body)
         if status == _OK:
             self._lines[witness.verifier] = (head.size, _signed_by(witness, head, body))
+            if self._keep is not None:
+                self._keep(*self._cosigned(head))
             return head.size
         if status in {_CONFLICT, _UNPROVEN}:
             held = witnessing.parse_size(body.rstrip("\n")) if body[:1].isdigit() else known
@@ -228,14 +244,10 @@ class Cosigner:
 
 
 def _signed_by(witness: Known, head: Head, body: str) -> str:
-    """The lines of an answer that the witness's key signed, at least one."""
-    lines = ""
-    for line in body.splitlines(keepends=True):
-        checkpoints.open_note(head.note + line, [witness.verifier])
-        lines += line
-    if not lines:
-        raise EncodingError("an answer without a cosignature")
-    return lines
+    """The first line of an answer, which the witness's key signed; raises RemoteError."""
+    line = f"{body.partition(_NEWLINE)[0]}{_NEWLINE}"
+    checkpoints.open_note(head.note + line, [witness.verifier])
+    return line
 
 
 class _Mqtt:

@@ -2,14 +2,25 @@
 
 from collections.abc import Collection, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from agent import witnessed
 from agent.home import Home, HomeError, Vault
 from agent.journal import Journal
 from agent.registry import Registry
 from firmware_bridge.readings import QUANTITIES
-from ledger_client import batches, disclosure, leaves, record, statements, trust
+from ledger_client import (
+    batches,
+    disclosure,
+    genesis,
+    leaves,
+    merkle,
+    pins,
+    record,
+    statements,
+    trust,
+)
 from ledger_client.disclosure import Disclosure
 from ledger_client.leaves import Leaf
 from ledger_client.log import LogReader, open_database
@@ -55,13 +66,18 @@ class Given:
     released: int
 
 
-def disclose(path: Path, wish: Wish) -> Given:
+def disclose(
+    path: Path, wish: Wish, pinned: pins.Pins | None = None, *, cosigned: bool = False
+) -> Given:
     """The excerpt of a home with the readings of `wish`, also while a gateway runs on it.
 
-    The log's statements of trust come along: certificates, revocations and rotations of keys.
+    With `pinned` heads it proves that it continues that of this log. It carries cosignatures as
+    `export_home` does. The log's statements of trust come along: certificates, revocations and
+    rotations of keys.
 
     Raises:
-        HomeError: no such home, subject or quantity, or no such reading.
+        HomeError: no such home, subject or quantity, or no such reading; a pin of another log, or
+            of a head that this one did not grow from.
         LedgerError: log, keys or journal do not hold together.
     """
     home = Home(path)
@@ -79,7 +95,9 @@ def disclose(path: Path, wish: Wish) -> Given:
         if not names:
             known = ", ".join(streams.aliases()) or "none"
             raise HomeError(f"{wish.subject}: expected a subject of this home: {known}")
-        log = LogReader(ledger)
+        log, head = witnessed.head_of(path, LogReader(ledger), asked=cosigned)
+        if pinned is not None:
+            head = replace(head, since=_since(log, pinned))
         found = dict(_found(wish, names, log, journal, home.vault(streams.urns)))
         chosen = {index: given for index, given in found.items() if given is not None}
         if not chosen:
@@ -91,16 +109,32 @@ def disclose(path: Path, wish: Wish) -> Given:
             for entry in log.entries()
             if statements.verify(entry.statement).kind in _TRUST
         )
-        data = record.excerpt(log, {**vouching, **chosen})
+        data = record.excerpt(log, {**vouching, **chosen}, head)
     return Given(data, sum(map(_count, chosen.values())), len(found) - len(chosen))
+
+
+def _since(log: LogReader, pinned: pins.Pins) -> str:
+    """The pinned head of this log, to be continued; nothing where it is the newest already."""
+    first = genesis.verify(statements.verify(log.statement(0)))
+    pin = pinned.get(first.name)
+    if pin is None or pin.vkey != first.verifier.vkey:
+        raise HomeError(f"expected a pinned head of {first.verifier.vkey}, there is none")
+    old, size = pin.checkpoint, log.head.size
+    if old.size > size or merkle.root_of(old.size, log.nodes) != old.root:
+        raise HomeError(
+            f"the pinned head of {old.size} entries with root {old.root.hex()} is none of this log,"
+            f" which has {size}: one of the two is an old copy, or was rewritten"
+        )
+    return pin.note if old.size < size else ""
 
 
 def _found(
     wish: Wish, names: Collection[str], log: LogReader, journal: Journal, vault: Vault
 ) -> Iterator[tuple[int, Disclosure | None]]:
     """What there is in each batch that may have such readings; None where they were released."""
+    size = log.head.size
     for batch in journal.receipted():
-        if batch.subject not in names or batch.log_index is None:
+        if batch.subject not in names or batch.log_index is None or batch.log_index >= size:
             continue
         said = batches.decode(statements.verify(log.statement(batch.log_index)).payload)
         if not wish.may_be_in(said):

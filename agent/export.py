@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from agent import witnessed
 from agent.formats import raw
 from agent.formats.points import Point, points_of
 from agent.home import Home, HomeError, Vault
@@ -22,18 +23,22 @@ from ledger_client.log import Entry, LogReader, open_database
 JOURNAL_BYTES_MAX = 1 << 44
 
 
-def export_home(path: Path) -> bytes:
+def export_home(path: Path, *, cosigned: bool = False) -> bytes:
     """The record of a home, also while a gateway runs on it.
 
+    It carries the cosignatures on its head, if there are any; if they are asked for, it is of the
+    newest head that has them.
+
     Raises:
-        HomeError: there is no home.
+        HomeError: there is no home, or no head was cosigned.
         LedgerError: log, keys or journal do not hold together.
     """
     home = _existing(path)
     with closing(open_database(home.ledger_db, create=False)) as ledger:
         vault = home.vault(Registry(ledger).streams().urns)
         with closing(open_journal(home)) as journal:
-            return record.build(LogReader(ledger), disclosing(journal, vault))
+            log, head = witnessed.head_of(path, LogReader(ledger), asked=cosigned)
+            return record.build(log, disclosing(journal, vault), head)
 
 
 def import_into(path: Path, data: bytes) -> Evidence:

@@ -14,6 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote
 
+from agent import witnessed
 from agent.export import disclosing, open_journal
 from agent.home import Home, HomeError
 from agent.registry import Registry
@@ -93,5 +94,6 @@ def history(path: Path, alias: str) -> bytes:
             def of_subject(entry: Entry) -> Disclosure | None:
                 return disclosed(entry) if verify(entry.statement).subject in urns else None
 
-            data = record.build(LogReader(ledger), of_subject)
+            log, head = witnessed.head_of(path, LogReader(ledger), asked=False)
+            data = record.build(log, of_subject, head)
     return page(data, urns, alias)

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.home import Home, HomeError
-from ledger_client import merkle, record, statements
+from ledger_client import merkle, pins, record, statements
 from ledger_client.errors import ProofError, RemoteError
+from ledger_client.pins import Pin
 from ledger_client.report import Report, moment
 from ledger_client.verify import verify_record
 
@@ -131,3 +132,12 @@ def _expect_agreement(one: Evidence, other: Evidence) -> None:
             f"{one.report.log} signed two histories: this one contradicts {one.path}; keep both,"
             " they prove it"
         )
+
+
+def read_pins(path: Path) -> dict[str, Pin]:
+    """The heads that `--pin` keeps in a file; raises HomeError, or EncodingError when damaged."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            return pins.parse(file.read(pins.BYTES_MAX))
+    except (OSError, UnicodeDecodeError) as error:
+        raise HomeError(f"{path}: expected a file of pins: {error}") from error

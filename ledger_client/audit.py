@@ -12,8 +12,8 @@ from ledger_client.erasures import Erasures
 from ledger_client.errors import EncodingError, ProofError, RemoteError
 from ledger_client.genesis import Genesis
 from ledger_client.keys import PublicKey
-from ledger_client.report import Issuer, Report
-from ledger_client.vouching import Anchors, Trust
+from ledger_client.report import Issuer, Report, Witnessed
+from ledger_client.vouching import Anchors, RootOf, Trust
 
 BATCH = "batch"
 CLOCK_UNSET = 0
@@ -27,6 +27,20 @@ class _Tip:
     digest: bytes = batches.NO_PREVIOUS
     index: int = -1
     rank: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A head whose signatures were checked: its note, when it was signed, and who else saw it.
+
+    `earlier` is a head of the same log that this one was shown to continue.
+    """
+
+    checkpoint: Checkpoint
+    note: str
+    signed_s: int
+    witnesses: tuple[Witnessed, ...] = ()
+    earlier: Checkpoint | None = None
 
 
 class Audit:
@@ -124,18 +138,28 @@ class Audit:
         for issuer, tip in self._tips.items():
             yield issuer, tip.sequence, tip.digest
 
-    def report(
-        self, head: Checkpoint, note: str, signed_s: int, *, shown: int, disclosed: int | None
-    ) -> Report:
-        """The sum of it, under a head whose signatures were checked."""
+    def _continues(self, sealed: Sealed, root_of: RootOf | None) -> tuple[int | None, int | None]:
+        """The size of the pinned head that this is shown to continue, or of one that it is not.
+
+        Raises:
+            ProofError: another key, an older head, or another history than the pinned.
+        """
+        pin, first = self.trust.anchors.pins.get(self.genesis.name), self.genesis
+        if pin is None:
+            return None, None
+        old, earlier = pin.checkpoint, sealed.earlier
+        if root_of is None and earlier is not None and earlier.size == old.size:
+            root_of = {old.size: earlier.root}.__getitem__
+        linked = pins.follow(pin, first.name, sealed.checkpoint, first.verifier.vkey, root_of)
+        return (old.size, None) if linked else (None, old.size)
+
+    def report(self, sealed: Sealed, *, shown: int, disclosed: int | None) -> Report:
+        """The sum of it, under this head."""
+        head, signed_s = sealed.checkpoint, sealed.signed_s
         every = [batch for chain in self._batches.values() for batch in chain]
         root_of = self._root_of if head.size == len(self.hashes) else None
         log_key = self.genesis.receipt_key
-        pin = self.trust.anchors.pins.get(self.genesis.name)
-        linked = pin is not None and pins.follow(
-            pin, self.genesis.name, head, self.genesis.verifier.vkey, root_of
-        )
-        pinned = None if pin is None else pin.checkpoint.size
+        continues, unlinked = self._continues(sealed, root_of)
         provenance: Counter[int] = Counter()
         losses: Counter[str] = Counter()
         for batch in every:
@@ -175,9 +199,11 @@ class Audit:
             profiles=tuple(sorted({name for batch in every for name in batch.profiles})),
             vouchings=self.trust.judge(log_key, signed_s, head.size, root_of),
             rotations=tuple((old.did, new.did) for old, new in self.trust.followed.items()),
-            note=note,
-            continues=pinned if linked else None,
-            unlinked=None if linked else pinned,
+            note=sealed.note,
+            witnesses=sealed.witnesses,
+            extends=None if sealed.earlier is None else sealed.earlier.size,
+            continues=continues,
+            unlinked=unlinked,
         )
 
 

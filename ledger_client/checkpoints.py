@@ -141,6 +141,46 @@ def open_checkpoint(note: str, verifier: Verifier) -> Checkpoint:
     return checkpoint
 
 
+def open_cosigned(
+    note: str, verifier: Verifier, witnesses: Sequence[Verifier]
+) -> tuple[Checkpoint, tuple[int, ...]]:
+    """As `open_checkpoint`, for a note that these witnesses signed after its log, in this order.
+
+    Returns when each of them saw it, in Unix seconds. There is no line besides, and no more text,
+    so that not a character can be changed.
+
+    Raises:
+        EncodingError, SignatureError: other lines, or one that does not hold.
+    """
+    checkpoint = open_checkpoint(note, verifier)
+    _, lines = _split(note)
+    expected = [(each.name, each.key_id) for each in (verifier, *witnesses)]
+    if checkpoint.more or [(name, packed[:_ID_BYTES]) for name, packed in lines] != expected:
+        raise EncodingError("the checkpoint carries lines or signatures that nobody here can check")
+    seen: list[int] = []
+    for witness, (_, packed) in zip(witnesses, lines[1:], strict=True):
+        if witness.kind != COSIGNATURE:
+            raise EncodingError(f"{witness.name!a}: expected the verifier key of a witness")
+        _verify(witness, checkpoint.text, packed[_ID_BYTES:])
+        seen_s = int.from_bytes(packed[_ID_BYTES : _ID_BYTES + _TIME_BYTES], "big")
+        if seen_s > merkle.SIZE_MAX:
+            raise EncodingError(f"cosignature: expected a time below 2^63, got {seen_s}")
+        seen.append(seen_s)
+    return checkpoint, tuple(seen)
+
+
+def alone(note: str, verifier: Verifier) -> str:
+    """The note with the log's own signature and no other; raises as `open_checkpoint`."""
+    checkpoint = open_checkpoint(note, verifier)
+    _, lines = _split(note)
+    own = next(
+        packed
+        for name, packed in lines
+        if (name, packed[:_ID_BYTES]) == (verifier.name, verifier.key_id)
+    )
+    return f"{checkpoint.text}\n{_DASH}{verifier.name} {to_base64(own)}\n"
+
+
 def parse(text: str) -> Checkpoint:
     """The checkpoint body in `text`.
 

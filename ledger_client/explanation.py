@@ -44,6 +44,17 @@ def _proved(report: Report) -> Iterator[str]:
             f"{_count(report.disclosed, 'reading')} can be read here, each exactly as it was signed"
             " then: value, unit, time and how it was heard."
         )
+    for each in report.witnesses:
+        whose = "Witness" if each.known else "Somebody who calls himself witness"
+        yield (
+            f"{whose} {each.vkey} saw this head at {moment(each.seen_s)}, and by his word no other"
+            " one of this log."
+        )
+    if report.extends is not None and report.continues is None:
+        yield (
+            f"It continues the log's head of {_count(report.extends, 'entry')}, which is in this"
+            " file, too: nothing before that was rewritten."
+        )
     if report.continues is not None:
         yield (
             f"It continues the head of {_count(report.continues, 'entry')} that you pinned:"
@@ -108,6 +119,12 @@ def _missing(report: Report) -> Iterator[str]:
 
 def _about_any(report: Report) -> Iterator[str]:
     yield from (f"Who is behind a key: {each.line()}." for each in report.vouchings if not each.by)
+    unknown = sum(not each.known for each in report.witnesses)
+    if unknown:
+        yield (
+            f"Who {_count(unknown, 'witness', 'witnesses')} may be: compare the key with the one"
+            " that the witness gives out, and name it with --witness."
+        )
     known = "" if report.continues is None else ", which is the one that you pinned,"
     yield (
         f"Who holds the keys: compare the log key{known} and whoever vouches for it with what you"

@@ -34,7 +34,7 @@ from ledger_client.statements import Statement
 from ledger_client.watermark import Watermark
 
 BUSY_TIMEOUT_MS = 5_000
-BATCH = "batch"
+_POSITION_MAX = (1 << 63) - 1
 _GENESIS_IDENTITY = b"genesis".ljust(16, b"\x00")
 
 
@@ -147,8 +147,10 @@ def migrate(connection: sqlite3.Connection, part: str, versions: Sequence[Sequen
 class LogReader:
     """What anybody may ask of a log that lies in `connection`; needs no key."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, size: int | None = None) -> None:
+        """With `size` it is the log as it was under its head of so many entries."""
         self._connection = connection
+        self._at = size
         self.nodes: merkle.Nodes = partial(_node, connection)
         """The stored hashes of complete subtrees."""
 
@@ -174,12 +176,18 @@ class LogReader:
         Raises:
             StoreError: there is none.
         """
-        row = self._one(
-            "SELECT size, root, issued_s, receipt, note FROM log_heads ORDER BY size DESC LIMIT 1"
-        )
+        columns = "SELECT size, root, issued_s, receipt, note FROM log_heads"
+        if self._at is None:
+            row = self._one(f"{columns} ORDER BY size DESC LIMIT 1")
+        else:
+            row = self._one(f"{columns} WHERE size = ?", (self._at,))
         if row is None:
             raise StoreError("the log has no head: it was never opened for writing")
         return Head(*row)
+
+    def at(self, size: int) -> "LogReader":
+        """The log as it was under its head of so many entries."""
+        return LogReader(self._connection, size)
 
     def has_batches(self) -> bool:
         """Whether any batch was ever logged; also of a database that never became a log."""
@@ -237,9 +245,9 @@ class LogReader:
     def entries(self, start: int = 0) -> Iterator[Entry]:
         """All entries from `start` on, in log order."""
         rows = self._connection.execute(
-            "SELECT position, identity, statement FROM log_entries WHERE position >= ?"
-            " ORDER BY position",
-            (start,),
+            "SELECT position, identity, statement FROM log_entries"
+            " WHERE position >= ? AND position < ? ORDER BY position",
+            (start, _POSITION_MAX if self._at is None else self._at),
         )
         return (Entry(*row) for row in rows)
 

@@ -2,9 +2,11 @@
 
 A record is a whole log: CBOR {1: "milepost-record", 2: version, 3: verifier key of the notes, 4:
 [[statement, receipt or null, disclosure or null]...] in log order from the genesis on, 5:
-checkpoint}. An excerpt is chosen entries of one: {1: "milepost-excerpt", ..., 4: [[index,
-statement, receipt or null, disclosure or null]...] by ascending index, the genesis always first}.
-All receipts are of the one head that the checkpoint shows; a log of one entry has none.
+checkpoint, 6: [verifier key of each witness that cosigned the checkpoint, in that order]}. An
+excerpt is chosen entries of one: {1: "milepost-excerpt", ..., 4: [[index, statement, receipt or
+null, disclosure or null]...] by ascending index, the genesis always first, 7: [an earlier
+checkpoint, [hash...]], which the log is shown to continue}. Labels 6 and 7 may be absent. All
+receipts are of the one head that the checkpoint shows; a log of one entry has none.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +14,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from ledger_client import cbor, disclosure, genesis, shapes, statements
+from ledger_client import cbor, checkpoints, disclosure, genesis, merkle, shapes, statements
 from ledger_client.disclosure import Disclosure
 from ledger_client.errors import EncodingError, LocalError
 
@@ -24,13 +26,18 @@ EXCERPT = "milepost-excerpt"
 VERSION = 1
 SIZE_MAX = 1 << 28
 ENTRIES_MAX = 1 << 20
+VKEY_CHARACTERS_MAX = 512
 ITEM_BYTES_MIN = 24
 """Bytes an item at the least, on average: ours have 26 (many leaves with short paths) and more.
 
 So a hostile file costs five times its own size in memory before it is refused, not seventy.
 """
 
+WITNESSES_MAX = checkpoints.SIGNATURES_MAX - 1
+PATH_MAX = 64
+
 _FIELDS = frozenset({1, 2, 3, 4, 5})
+_WITNESSES, _EARLIER = 6, 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +51,27 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Earlier:
+    """A checkpoint before the file's own, and the consistency path from there to here."""
+
+    note: str
+    path: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The head under which a file is made, if it is another than the log's newest as it stands.
+
+    `note` is the checkpoint with cosignatures, `witnesses` are the verifier keys that made them, in
+    their order; `since` is an earlier checkpoint, to be continued.
+    """
+
+    note: str = ""
+    witnesses: tuple[str, ...] = ()
+    since: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """A record, or an excerpt if not `whole`, in parts. Parsing it proves nothing."""
 
@@ -51,9 +79,16 @@ class Record:
     vkey: str
     lines: Sequence[Line]
     note: str
+    witnesses: tuple[str, ...] = ()
+    earlier: Earlier | None = None
 
 
-def build(log: "LogReader", disclosed: "Callable[[Entry], Disclosure | None]") -> bytes:
+_PLAIN = Head()
+
+
+def build(
+    log: "LogReader", disclosed: "Callable[[Entry], Disclosure | None]", head: Head = _PLAIN
+) -> bytes:
     """The record of a whole log, with what `disclosed` gives away of an entry.
 
     Raises:
@@ -66,6 +101,7 @@ def build(log: "LogReader", disclosed: "Callable[[Entry], Disclosure | None]") -
         return _pack(
             RECORD,
             log,
+            head,
             [
                 [
                     entry.statement,
@@ -77,7 +113,9 @@ def build(log: "LogReader", disclosed: "Callable[[Entry], Disclosure | None]") -
         )
 
 
-def excerpt(log: "LogReader", disclosed: Mapping[int, Disclosure | None]) -> bytes:
+def excerpt(
+    log: "LogReader", disclosed: Mapping[int, Disclosure | None], head: Head = _PLAIN
+) -> bytes:
     """The excerpt of the entries in `disclosed`, by index, with what is given away of each.
 
     The genesis comes along, unasked.
@@ -90,6 +128,7 @@ def excerpt(log: "LogReader", disclosed: Mapping[int, Disclosure | None]) -> byt
         return _pack(
             EXCERPT,
             log,
+            head,
             [
                 [
                     index,
@@ -102,9 +141,17 @@ def excerpt(log: "LogReader", disclosed: Mapping[int, Disclosure | None]) -> byt
         )
 
 
-def _pack(magic: str, log: "LogReader", entries: Sequence[object]) -> bytes:
+def _pack(magic: str, log: "LogReader", head: Head, entries: Sequence[object]) -> bytes:
     first = genesis.verify(statements.verify(log.statement(0)))
-    data = cbor.encode({1: magic, 2: VERSION, 3: first.verifier.vkey, 4: entries, 5: log.head.note})
+    note = head.note or log.head.note
+    pairs: dict[int, object] = {1: magic, 2: VERSION, 3: first.verifier.vkey, 4: entries, 5: note}
+    if head.witnesses:
+        pairs[_WITNESSES] = list(head.witnesses)
+    if head.since:
+        old = checkpoints.open_checkpoint(head.since, first.verifier)
+        path = merkle.consistency_proof(old.size, log.head.size, log.nodes)
+        pairs[_EARLIER] = [checkpoints.alone(head.since, first.verifier), path]
+    data = cbor.encode(pairs)
     if len(data) > SIZE_MAX:
         raise LocalError(f"a {magic} has at most {SIZE_MAX} bytes, this one {len(data)}")
     return data
@@ -122,7 +169,7 @@ def parse(data: bytes) -> Record:
         EncodingError: neither, or of another version.
     """
     value = cbor.decode(data, size_max=SIZE_MAX, items_max=1_024 + len(data) // ITEM_BYTES_MIN)
-    pairs = shapes.fields(value, "record", _FIELDS)
+    pairs = shapes.fields(value, "record", _FIELDS, frozenset({_WITNESSES, _EARLIER}))
     if pairs[1] not in (RECORD, EXCERPT):
         raise EncodingError(f"record: expected it to begin with {RECORD!r} or {EXCERPT!r}")
     shapes.integer(pairs[2], "record version", VERSION, VERSION)
@@ -136,7 +183,30 @@ def parse(data: bytes) -> Record:
         raise EncodingError("checkpoint: expected text")
     if not whole and (not lines or lines[0].index != 0 or not _ascends(lines)):
         raise EncodingError("excerpt: expected the genesis and then entries by ascending index")
-    return Record(whole, shapes.text(pairs[3], "verifier key", 512), lines, note)
+    vkey = shapes.text(pairs[3], "verifier key", VKEY_CHARACTERS_MAX)
+    return Record(whole, vkey, lines, note, _witnesses(pairs), _earlier(pairs, whole=whole))
+
+
+def _witnesses(pairs: Mapping[object, object]) -> tuple[str, ...]:
+    if _WITNESSES not in pairs:
+        return ()
+    keys = shapes.array(pairs[_WITNESSES], "witnesses")
+    found = tuple(shapes.text(key, "witness", VKEY_CHARACTERS_MAX) for key in keys)
+    if not 1 <= len(found) <= WITNESSES_MAX or len(set(found)) != len(found):
+        raise EncodingError(f"witnesses: expected 1 to {WITNESSES_MAX} different ones")
+    return found
+
+
+def _earlier(pairs: Mapping[object, object], *, whole: bool) -> Earlier | None:
+    if _EARLIER not in pairs:
+        return None
+    note, path = shapes.array(pairs[_EARLIER], "earlier head", 2)
+    if whole or not isinstance(note, str):
+        raise EncodingError("earlier head: expected a checkpoint as text, in an excerpt")
+    hashes = [shapes.octets(each, "hash", merkle.HASH_BYTES) for each in shapes.array(path, "path")]
+    if not 1 <= len(hashes) <= PATH_MAX:
+        raise EncodingError(f"earlier head: expected 1 to {PATH_MAX} hashes, got {len(hashes)}")
+    return Earlier(note, tuple(hashes))
 
 
 def _enumerated(entries: Sequence[object]) -> Iterator[object]:

@@ -33,6 +33,23 @@ class Issuer:
 
 
 @dataclass(frozen=True, slots=True)
+class Witnessed:
+    """A witness that cosigned the head, and saw it at `seen_s` by its clock.
+
+    Its key stands in the file; `known` if the reader named it, too.
+    """
+
+    vkey: str
+    seen_s: int
+    known: bool
+
+    def line(self) -> str:
+        """For people."""
+        whose = "whom you named" if self.known else "a key that you did not name"
+        return f"{self.vkey} at {moment(self.seen_s)}, {whose}"
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Everything below is signed, and was checked. Minutes are Unix minutes, times Unix seconds.
 
@@ -43,9 +60,10 @@ class Report:
     `erased` counts, by subject, those that are not here and of which their signer says that it
     destroyed them.
     `vouchings` say whose word stands behind each key, `rotations` which key followed which.
-    `continues` is the size of the pinned head that this one is shown to be or to continue, and
-    `unlinked` that of one which an excerpt cannot be shown to continue; both None without a pin.
-    `note` is the checkpoint. `findings` are remarks, not failures.
+    `witnesses` cosigned the head. `extends` is the size of the earlier head in the file that this
+    one continues; `continues` is the size of the pinned head that this one is shown to be or to
+    continue, and `unlinked` that of one which an excerpt cannot be shown to continue; both None
+    without a pin. `note` is the checkpoint. `findings` are remarks, not failures.
     """
 
     log: str
@@ -77,6 +95,8 @@ class Report:
     vouchings: tuple[Vouching, ...]
     rotations: tuple[tuple[str, str], ...]
     note: str
+    witnesses: tuple[Witnessed, ...]
+    extends: int | None
     continues: int | None
     unlinked: int | None
 
@@ -160,6 +180,8 @@ class Report:
             f"losses       {losses or 'none'}",
             f"gaps         {'; '.join(self.gaps) or 'none'}",
             f"clock        {clock or 'none'} (batches); {self.boots} boots",
+            *(f"witnessed    {each.line()}" for each in self.witnesses),
+            *([f"continues    the head of {self.extends} entries"] if self.extends else []),
             *(
                 f"pinned       the head of {size} entries, {how}"
                 for size, how in (

@@ -4,15 +4,15 @@ No network, no configuration, no key but those that the genesis names: who they 
 the reader to know. The first thing that is wrong is raised, with the entry that it is in.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ledger_client import checkpoints, merkle, receipts, record, statements
-from ledger_client.audit import Audit, within
-from ledger_client.checkpoints import Checkpoint
-from ledger_client.errors import EncodingError, ProofError
+from ledger_client.audit import Audit, Sealed, within
+from ledger_client.checkpoints import Checkpoint, Verifier
+from ledger_client.errors import ProofError
 from ledger_client.genesis import Genesis
-from ledger_client.report import Report
+from ledger_client.report import Report, Witnessed
 from ledger_client.vouching import NOBODY, Anchors
 
 if TYPE_CHECKING:
@@ -32,11 +32,38 @@ def verify_record(data: bytes, anchors: Anchors = NOBODY) -> Report:
     first = audit.genesis
     if first.verifier.vkey != parts.vkey:
         raise ProofError("the verifier key of the record is not the one in the genesis")
-    head = _open_note(parts.note, first)
+    keys = [checkpoints.parse_vkey(text) for text in parts.witnesses]
+    head, seen = checkpoints.open_cosigned(parts.note, first.verifier, keys)
+    witnesses = _witnesses(keys, seen, anchors)
     signed_s = _verify_receipts(parts, audit, head)
     return audit.report(
-        head, parts.note, signed_s, shown=len(parts.lines), disclosed=audit.disclosed
+        Sealed(head, parts.note, signed_s, witnesses, _verify_earlier(parts, first, head)),
+        shown=len(parts.lines),
+        disclosed=audit.disclosed,
     )
+
+
+def _witnesses(
+    keys: Sequence[Verifier], seen: Sequence[int], anchors: Anchors
+) -> tuple[Witnessed, ...]:
+    """Who cosigned the head; each that the reader asks for is among them."""
+    for wanted in anchors.witnesses:
+        if wanted not in keys:
+            raise ProofError(f"the head is not cosigned by {wanted.vkey}, which you asked for")
+    return tuple(
+        Witnessed(key.vkey, seen_s, known=key in anchors.witnesses)
+        for key, seen_s in zip(keys, seen, strict=True)
+    )
+
+
+def _verify_earlier(parts: record.Record, first: Genesis, head: Checkpoint) -> Checkpoint | None:
+    """The earlier head that this one is shown to continue, if the file has one."""
+    if parts.earlier is None:
+        return None
+    with within("earlier head"):
+        old = _open_note(parts.earlier.note, first)
+        merkle.verify_consistency(old.size, head.size, old.root, head.root, parts.earlier.path)
+    return old
 
 
 def verify_log(log: "LogReader", anchors: Anchors = NOBODY) -> Report:
@@ -71,7 +98,8 @@ def verify_log(log: "LogReader", anchors: Anchors = NOBODY) -> Report:
         _verify_nodes(log, head.size, nodes)
         _verify_chains(log, audit)
     checkpoint = Checkpoint(first.name, head.size, head.root)
-    return audit.report(checkpoint, head.note, head.issued_s, shown=head.size, disclosed=None)
+    sealed = Sealed(checkpoint, head.note, head.issued_s)
+    return audit.report(sealed, shown=head.size, disclosed=None)
 
 
 def _verify_chains(log: "LogReader", audit: "Audit") -> None:
@@ -105,9 +133,7 @@ def _verify_nodes(log: "LogReader", size: int, nodes: merkle.Nodes) -> None:
 
 def _open_note(note: str, first: Genesis) -> Checkpoint:
     """The checkpoint that the log's note key signed, with nothing besides."""
-    checkpoint = checkpoints.open_checkpoint(note, first.verifier)
-    if checkpoint.more or note.removeprefix(checkpoint.text).count("\n") != 2:  # noqa: PLR2004  # the empty line, one signature
-        raise EncodingError("the checkpoint carries lines or signatures that nobody here can check")
+    checkpoint, _ = checkpoints.open_cosigned(note, first.verifier, ())
     return checkpoint
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from ledger_client import trust
 from ledger_client.certificates import Chain
+from ledger_client.checkpoints import Verifier
 from ledger_client.errors import ProofError
 from ledger_client.keys import PublicKey
 from ledger_client.pins import Pin
@@ -86,12 +87,14 @@ class Anchors:
     """What a reader brings along: `owner` is whom he trusts, if he named anybody.
 
     `revocations` are those that he has from elsewhere: a stolen gateway logs none. `pins` are the
-    heads that he saw before, by the name of the log.
+    heads that he saw before, by the name of the log. `witnesses` are those whose cosignature he
+    asks for.
     """
 
     owner: PublicKey | None = None
     revocations: tuple[Revocation, ...] = ()
     pins: Mapping[str, Pin] = field(default_factory=dict)
+    witnesses: tuple[Verifier, ...] = ()
 
 
 NOBODY = Anchors()

@@ -46,6 +46,9 @@ def export(  # noqa: PLR0913, PLR0917  # as many as the command line has options
     subject: Annotated[
         str | None, typer.Option("--subject", help="With --format: only of this subject.")
     ] = None,
+    cosigned: Annotated[  # noqa: FBT002  # a flag of the command line
+        bool, typer.Option("--witnessed", help="As of the newest head that witnesses cosigned.")
+    ] = False,
     as_json: Json = False,  # noqa: FBT002  # a flag of the command line
 ) -> None:
     """Write one self-contained record, each artefact as a file, or the readings in other formats.
@@ -58,7 +61,7 @@ def export(  # noqa: PLR0913, PLR0917  # as many as the command line has options
         raise typer.BadParameter("--subject goes with --format; see also: milepost disclose")
     if raw is not None and form is not None:
         raise typer.BadParameter("--format goes with --out")
-    records = [("", _read(home, source))]
+    records = [("", _read(home, source, cosigned=cosigned))]
     if home is not None:
         records += [(each.name, each.data) for each in imported_into(home)]
     reports = [verify_record(data) for _, data in records]
@@ -93,9 +96,9 @@ def _expect_one(*options: tuple[str, Path | None]) -> None:
         raise typer.BadParameter(f"expected one of {' and '.join(name for name, _ in options)}")
 
 
-def _read(home: Path | None, source: Path | None) -> bytes:
+def _read(home: Path | None, source: Path | None, *, cosigned: bool) -> bytes:
     if home is not None:
-        return export_home(home)
+        return export_home(home, cosigned=cosigned)
     if source is None:
         raise typer.BadParameter("expected one of --home and --record")
     return read_record(source)

@@ -14,6 +14,7 @@ from agent.disclosing import disclose as disclose_readings
 from agent.erasure import Erased, erase_subject
 from agent.export import write_whole
 from agent.home import HomeError
+from agent.imports import read_pins
 from agent.status import printable
 from ledger_client.verify import verify_record
 
@@ -35,6 +36,13 @@ def disclose(  # noqa: PLR0913, PLR0917  # the options of a command line
     ] = None,
     start: Annotated[str, typer.Option("--from", help="From this time on, ISO 8601, UTC.")] = "",
     end: Annotated[str, typer.Option("--to", help="Until before this time.")] = "",
+    since: Annotated[
+        Path | None,
+        typer.Option("--since", help="Prove that it continues the head pinned in this file."),
+    ] = None,
+    cosigned: Annotated[  # noqa: FBT002  # a flag of the command line
+        bool, typer.Option("--witnessed", help="As of the newest head that witnesses cosigned.")
+    ] = False,
     as_json: Json = False,  # noqa: FBT002  # a flag of the command line
 ) -> None:
     """Write an excerpt: chosen readings with their proofs, and nothing of the others."""
@@ -44,7 +52,8 @@ def disclose(  # noqa: PLR0913, PLR0917  # the options of a command line
         _unix_s(start, float("-inf")),
         _unix_s(end, float("inf")),
     )
-    given = disclose_readings(home, wish)
+    pinned = None if since is None else read_pins(since)
+    given = disclose_readings(home, wish, pinned, cosigned=cosigned)
     report = verify_record(given.data)
     write_whole(out, given.data)
     if as_json:

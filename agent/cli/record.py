@@ -13,11 +13,13 @@ from agent.audit import HomeReport, verify_home
 from agent.export import write_whole
 from agent.history import PAGE_BYTES_MAX, is_page, record_in
 from agent.home import HomeError
+from agent.imports import read_pins
 from agent.status import printable
 from ledger_client import artefacts, explanation, record
+from ledger_client.checkpoints import parse_vkey
 from ledger_client.errors import LedgerError
 from ledger_client.keys import PublicKey
-from ledger_client.pins import BYTES_MAX, Pin, parse, render
+from ledger_client.pins import Pin, render
 from ledger_client.report import Report
 from ledger_client.verify import verify_record
 from ledger_client.vouching import Anchors
@@ -28,7 +30,7 @@ Home = Annotated[Path, typer.Option("--home", help="The gateway's home folder.")
 Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of lines.")]
 
 
-def verify(
+def verify(  # noqa: PLR0913, PLR0917  # the options of a command line
     what: Annotated[
         Path,
         typer.Argument(help="A record, excerpt, history page or home, or any single artefact."),
@@ -43,6 +45,10 @@ def verify(
     revocation: Annotated[
         list[Path] | None,
         typer.Option("--revocation", help="What the owner took back since; may come often."),
+    ] = None,
+    witness: Annotated[
+        list[str] | None,
+        typer.Option("--witness", help="Ask for the cosignature of this key; may come often."),
     ] = None,
     beside: Annotated[
         list[Path] | None,
@@ -60,14 +66,17 @@ def verify(
     """
     try:
         if (single := _single(what)) is not None:
-            if pin is not None or owned_by or revocation:
-                raise HomeError(f"{what}: --pin, --owner and --revocation are for whole records")
+            if pin is not None or owned_by or revocation or witness:
+                raise HomeError(
+                    f"{what}: --pin, --owner, --revocation and --witness are for whole records"
+                )
             _explain(single, beside or (), as_json=as_json)
             return
-        held = _pins(pin)
+        held = read_pins(pin) if pin is not None and pin.exists() else {}
         taken = [owner.read_revocation(owner.read_artefact(path)) for path in revocation or ()]
         believed = PublicKey.from_did(owned_by) if owned_by else None
-        report = _verify(what, Anchors(owner=believed, revocations=tuple(taken), pins=held))
+        asked = tuple(parse_vkey(text) for text in witness or ())
+        report = _verify(what, Anchors(believed, tuple(taken), held, asked))
     except LedgerError as error:
         if as_json:
             typer.echo(json.dumps({"verified": False, "error": printable(str(error), 1_000)}))
@@ -124,19 +133,10 @@ def _explain(data: bytes, beside: Sequence[Path], *, as_json: bool) -> None:
         typer.echo(printable(line, LINE_CHARACTERS_MAX))
 
 
-def _pins(path: Path | None) -> dict[str, Pin]:
-    """The pins in a file; none when it is yet to be written."""
-    if path is None or not path.exists():
-        return {}
-    try:
-        with path.open(encoding="utf-8") as file:
-            return parse(file.read(BYTES_MAX))
-    except (OSError, UnicodeDecodeError) as error:
-        raise HomeError(f"{path}: expected a file of pins: {error}") from error
-
-
 def _verify(what: Path, anchors: Anchors) -> Report | HomeReport:
     if what.is_dir():
+        if anchors.witnesses:
+            raise HomeError(f"{what}: --witness is for records: milepost export --witnessed")
         return verify_home(what, anchors)
     try:
         with what.open("rb") as file:

@@ -7,11 +7,12 @@ imported.
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
-from agent import topics
+from agent import topics, witnessed
 from agent.broker.endpoint import Endpoint
 from agent.broker.mqtt import Limits as MqttLimits
 from agent.broker.mqtt import MqttBroker
@@ -45,7 +46,8 @@ def cosigner(config: Config, stores: Stores) -> "Cosigner | None":
         for number, each in enumerate(chosen)
     ]
     me = stores.signer.public.short_id
-    return Cosigner(stores.log, stores.mark, me, witnesses)
+    keep = partial(witnessed.keep, stores.home.path)
+    return Cosigner(stores.log, stores.mark, me, witnesses, keep)
 
 
 def witness_rules(config: Config) -> Mapping[str, topics.Rules]:

@@ -201,3 +201,31 @@ def test_an_origin_that_is_no_key_name_is_not_signed(origin: str) -> None:
 def test_a_verifier_key_has_one_spelling(vkey: str) -> None:
     with pytest.raises(EncodingError):
         checkpoints.parse_vkey(vkey)
+
+
+def test_a_cosigned_note_is_opened_with_exactly_its_signers_and_reduced_to_its_log() -> None:
+    log, first, second = (SigningKey(bytes([n]) * 32) for n in (61, 62, 63))
+    verifier = Verifier("log.example/1", log.public)
+    a, b = (
+        Verifier(name, key.public, COSIGNATURE) for name, key in (("w/a", first), ("w/b", second))
+    )
+    plain = checkpoints.sign(log, Checkpoint("log.example/1", 5, bytes(32)))
+    note = checkpoints.cosign(second, "w/b", checkpoints.cosign(first, "w/a", plain, 7), 8)
+
+    assert checkpoints.open_cosigned(note, verifier, [a, b])[1] == (7, 8)
+    assert checkpoints.open_cosigned(plain, verifier, [])[1] == ()
+    assert checkpoints.alone(note, verifier) == plain
+    for wrong in ([], [a], [b, a], [a, b, b]):
+        with pytest.raises(EncodingError, match="nobody here can check"):
+            checkpoints.open_cosigned(note, verifier, wrong)
+    late = checkpoints.cosign(first, "w/a", plain, 1 << 63)
+    with pytest.raises(EncodingError, match="below 2"):
+        checkpoints.open_cosigned(late, verifier, [a])
+    signer = Verifier("w/c", first.public)
+    packed = signer.key_id + first.sign(
+        checkpoints.parse(plain.rpartition("\n\n")[0] + "\n").text.encode()
+    )
+    with pytest.raises(EncodingError, match="of a witness"):
+        checkpoints.open_cosigned(
+            f"{plain}\u2014 w/c {checkpoints.to_base64(packed)}\n", verifier, [signer]
+        )

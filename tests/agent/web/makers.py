@@ -108,10 +108,30 @@ class Sealed:
     entries: list[list[object]]
     note: str
     vkey: str = field(default_factory=lambda: checkpoints.Verifier(NAME, NOTE_KEY.public).vkey)
+    more: Mapping[int, object] = field(default_factory=dict)
 
     def pack(self) -> bytes:
         """The file."""
-        return cbor.encode({1: self.magic, 2: 1, 3: self.vkey, 4: self.entries, 5: self.note})
+        parts = {1: self.magic, 2: 1, 3: self.vkey, 4: self.entries, 5: self.note}
+        return cbor.encode({**parts, **self.more})
+
+    def witnessed(self, *keys: SigningKey) -> "Sealed":
+        """The same under the cosignatures of these witnesses."""
+        note, names = self.note, [f"witness.example/{n}" for n in range(len(keys))]
+        for name, key in zip(names, keys, strict=True):
+            note = checkpoints.cosign(key, name, note, NOW_S + 95)
+        vkeys = [
+            checkpoints.Verifier(name, key.public, checkpoints.COSIGNATURE).vkey
+            for name, key in zip(names, keys, strict=True)
+        ]
+        return replace(self, note=note, more={**self.more, 6: vkeys})
+
+    def since(self, entries: Sequence[Entry], size: int) -> "Sealed":
+        """The same with the head of the first `size` of its log's entries, which it continues."""
+        nodes = merkle.nodes_of([merkle.leaf_hash(digest_of(data)) for data, _ in entries])
+        old = checkpoints.Checkpoint(NAME, size, merkle.root_of(size, nodes))
+        path = merkle.consistency_proof(size, len(entries), nodes)
+        return replace(self, more={**self.more, 7: [checkpoints.sign(NOTE_KEY, old), path]})
 
 
 def digest_of(data: bytes) -> bytes:

@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import cast
 
 import pytest
 
@@ -31,6 +33,14 @@ def good_files() -> dict[str, bytes]:
         "chosen readings": makers.seal(partly).pack(),
         "excerpt": makers.seal([*makers.plain(6)], only=[0, 2, 5]).pack(),
         "excerpt of all": makers.seal(makers.plain(2), only=[0, 1, 2]).pack(),
+        "witnessed": makers.seal(makers.plain()).witnessed(makers.OWNER, makers.NEXT).pack(),
+        "witnessed excerpt": makers.seal(makers.plain(), only=[0, 2]).witnessed(makers.NEXT).pack(),
+        **{
+            f"continues {old} of {new}": makers.seal(makers.plain(new - 1), only=[0, new - 1])
+            .since(makers.plain(new - 1), old)
+            .pack()
+            for old, new in ((1, 2), (1, 7), (3, 7), (4, 7), (6, 7), (4, 8), (5, 8), (8, 9))
+        },
         "erased": makers.seal(makers.erased()).pack(),
         "erased, an excerpt": makers.seal(makers.erased(), only=[0, 2, 5, 6]).pack(),
         "erased by a stranger": makers.seal(makers.erased(by=makers.OWNER)).pack(),
@@ -38,6 +48,47 @@ def good_files() -> dict[str, bytes]:
         "trust": makers.seal(makers.trusted()).pack(),
         "excerpt of trust": makers.seal(makers.trusted(), only=[0, 1, 4, 5]).pack(),
     }
+
+
+def test_both_take_only_cosignatures_and_earlier_heads_that_hold(judge: Judge) -> None:
+    entries = makers.plain(6)
+    whole, part = makers.seal(entries), makers.seal(entries, only=[0, 2])
+    seen = part.witnessed(makers.OWNER, makers.NEXT)
+    line, vkeys = seen.note.splitlines(keepends=True), cast("list[str]", seen.more[6])
+    linked = part.since(entries, 3)
+    old, path = cast("tuple[str, list[bytes]]", linked.more[7])
+    other = makers.seal(makers.plain(5, 4), only=[0]).note
+
+    def with_6(value: object, note: str = seen.note) -> bytes:
+        return replace(part, note=note, more={6: value}).pack()
+
+    def with_7(value: object) -> bytes:
+        return replace(part, more={7: value}).pack()
+
+    lists: tuple[object, ...] = (vkeys[:1], vkeys[::-1], [*vkeys, vkeys[0]], [], None, {})
+    files = [
+        replace(part, note=seen.note).pack(),  # lines that nobody can check
+        *(with_6(value) for value in lists),
+        with_6(vkeys, part.note),
+        with_6(vkeys[:1], "".join(line[:-1]) + line[-2]),
+        with_6([part.vkey], part.note),
+        with_6([part.vkey], part.note + line[-1]),
+        with_6([vkeys[0].replace("+", "-", 1)], "".join(line[:-1])),
+        with_6([vkeys[0], b"x"]),
+        with_6(vkeys, seen.note.replace("example/1 ", "example/0 ")),
+        replace(whole, more={7: [old, path]}).pack(),
+        *(
+            with_7(value)
+            for value in (
+                *([old, path[1:]], [old, [*path, path[0]]], [old, path[::-1]], [old, []], [old]),
+                *([other, path], [part.note, path], [seen.note, path], [b"x", path], None, [], 7),
+                *([old, [bytes(32), *path[1:]]], [old, [b"", *path[1:]]], [old, path * 22]),
+            )
+        ),
+    ]
+
+    assert check(judge, files) == 0
+    assert check(judge, [seen.since(entries, 3).pack()]) == 1
 
 
 @pytest.mark.parametrize("payload", [{}, {1: 2}, {1: 1, 2: 0}, 1, {1: True}, {1: 1.0}, [], None])
@@ -70,7 +121,10 @@ def test_both_accept_what_is_good_and_tell_the_same_of_it(judge: Judge) -> None:
     assert check(judge, [*files.values()]) == len(files)
 
 
-@pytest.mark.parametrize("name", ["alone", "chosen readings", "excerpt of trust"])
+@pytest.mark.parametrize(
+    "name",
+    ["alone", "chosen readings", "excerpt of trust", "witnessed excerpt", "continues 3 of 7"],
+)
 def test_both_refuse_changed_bytes(judge: Judge, name: str) -> None:
     data = good_files()[name]
     changed = []
