@@ -22,7 +22,7 @@ from ledger_client.certificates import Limits
 from ledger_client.log import Log, LogReader, open_database
 
 LINE_CHARACTERS_MAX = 400
-SCOPE = ("log", "pay", "stream")
+SCOPE = ("log", "pay", "read", "stream")
 
 app = typer.Typer(
     invoke_without_command=True, help="The keys of a gateway and who vouches for them."

@@ -67,7 +67,7 @@ def test_keys_are_listed_with_what_ends(home: Path, granted: Path) -> None:
     text = run("keys", "--home", home).stdout
     listed = json.loads(run("keys", "--home", home, "--json").stdout)
 
-    assert "log pay stream by did:key:" in text
+    assert "log pay read stream by did:key:" in text
     assert "and the keys of 2 subjects" in text
     assert "warning: the certificate of gateway expires in 20 days" in text
     assert (listed["pending"], listed["clock_set"]) == (0, True)
