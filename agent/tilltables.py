@@ -80,4 +80,5 @@ VERSIONS = (
             " spent INTEGER NOT NULL) STRICT, WITHOUT ROWID"
         ),
     ),
+    ("ALTER TABLE till_items ADD COLUMN at_s INTEGER",),
 )

@@ -64,12 +64,12 @@ class Parties:
 
     def seller(self, key: SigningKey, till: Till, credit: int) -> Seller:
         """One who sells; a buyer owes it `credit` minor units at most."""
-        desk = SellingDesk(key, till, credit=credit)
+        desk = SellingDesk(key, till, credit=credit, now_s=self.now_s)
         return Seller(desk, till, self.settlement(key), blame=self._blamer(key))
 
     def buyer(self, key: SigningKey, till: Till, accept: Accept) -> Buyer:
         """One who buys what `accept` finds good."""
-        desk = BuyingDesk(key, till, accept=accept)
+        desk = BuyingDesk(key, till, accept=accept, now_s=self.now_s)
         return Buyer(desk, till, self.settlement(key), blame=self._blamer(key))
 
     def terms(self, payer: SigningKey, payee: SigningKey, agreement: bytes = b"") -> Terms:

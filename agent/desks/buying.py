@@ -150,7 +150,7 @@ class BuyingDesk:
                 spent, side = self._spend(purchase, ahead.signed), ahead
             voucher = sign_voucher(self._key, purchase.terms.channel, side.signed)
             source = goods if isinstance(goods, bytes) else goods.source
-            self._till.write_purchase(purchase, side, item, source, voucher)
+            self._till.write_purchase(purchase, side, item, source, voucher, self._now_s())
             self._till.write_spent(spent)
             if isinstance(goods, Readings):
                 self._till.write_readings(goods, self._rules.readings_max)

@@ -110,7 +110,7 @@ class SellingDesk:
         """Write the next item; the caller has seen that there is room."""
         side = replace(sale.side, n=sale.side.n + 1, due=sale.side.due + price)
         item = sign_item(self._key, sale.terms.channel, (side.n, price, side.due), body)
-        return self._till.write_item(sale, side, item, source)
+        return self._till.write_item(sale, side, item, source, self._now_s())
 
     def outbox(self, channel: bytes, *, after: int, items_max: int) -> list[Send]:
         """Unpaid items behind number `after`, oldest first, to be sent or sent again.

@@ -41,11 +41,20 @@ class BuyerDrawer(Drawer):
         return [purchase for purchase in found if signer in {None, purchase.terms.signer}]
 
     def write_purchase(
-        self, purchase: Purchase, side: Buying, item: Item, source: bytes, voucher: Voucher
+        self,
+        purchase: Purchase,
+        side: Buying,
+        item: Item,
+        source: bytes,
+        voucher: Voucher,
+        at_s: int = 0,
     ) -> Purchase:
-        """The item and the promise to pay it in one commit; only then may the voucher leave."""
+        """The item and the promise to pay it in one commit; only then may the voucher leave.
+
+        `at_s` is Unix time in seconds, 0 where nobody knows it.
+        """
         with self.transaction():
-            self._line(purchase, item, source)
+            self._line(purchase, item, source, at_s)
             self._move(purchase.row, side.n, side.due)
             self._promise(purchase.row, voucher, side.state)
         return replace(purchase, side=side, voucher=voucher)

@@ -98,12 +98,12 @@ class Drawer:
             (role,),
         ).fetchall()
 
-    def _line(self, held: Sale | Purchase, item: Item, source: bytes) -> None:
+    def _line(self, held: Sale | Purchase, item: Item, source: bytes, at_s: int) -> None:
         invoice = item.invoice
         line = (invoice.price, invoice.due, invoice.digest, invoice.signature)
         self._db.execute(
-            "INSERT INTO till_items VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (held.row, invoice.n, *line, pair(held), check_source(source)),
+            "INSERT INTO till_items VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (held.row, invoice.n, *line, pair(held), check_source(source), at_s or None),
         )
         self._db.execute(
             "INSERT INTO till_bodies VALUES (?, ?, ?)", (held.row, invoice.n, item.body)

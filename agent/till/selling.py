@@ -60,10 +60,15 @@ class SellerDrawer(Drawer):
         ).fetchone()
         return row[0] if row else 0
 
-    def write_item(self, sale: Sale, side: Selling, item: Item, source: bytes) -> Sale:
-        """Item, body and the new due in one commit; only then may the item leave."""
+    def write_item(
+        self, sale: Sale, side: Selling, item: Item, source: bytes, at_s: int = 0
+    ) -> Sale:
+        """Item, body and the new due in one commit; only then may the item leave.
+
+        `at_s` is Unix time in seconds, 0 where nobody knows it.
+        """
         with self.transaction():
-            self._line(sale, item, source)
+            self._line(sale, item, source, at_s)
             self._move(sale.row, side.n, side.due)
         return replace(sale, side=side)
 
