@@ -73,14 +73,16 @@ class LicenceGoods:
             return
         for number in sorted({each.window for each in found}):
             places = [each.index for each in found if each.window == number]
-            disclosed = disclosure.choose(every, places)
-            if disclosed is not None:
-                yield Goods(
-                    licensed.piece_source(statement, number),
-                    held.licence.price.minor_units * len(places),
-                    readings_body(statement, stores.log.receipt(batch.log_index), disclosed),
-                    simulated=SIMULATED in said.provenance,
-                )
+            yield Goods(
+                licensed.piece_source(statement, number),
+                held.licence.price.minor_units * len(places),
+                readings_body(
+                    statement,
+                    stores.log.receipt(batch.log_index),
+                    disclosure.choose(every, places) or (),
+                ),
+                simulated=SIMULATED in said.provenance,
+            )
 
     def _wait(self, held: Held, sale: Sale, placed: list[_Placed]) -> None:
         """Put these into their windows, the first of each slot, unless the window was sold."""
@@ -91,35 +93,43 @@ class LicenceGoods:
                 window.setdefault(slot or (each.entry, each.chosen.index), each)
 
     def _window(self, licence: DataLicence, number: int, placed: list[_Placed]) -> Goods | None:
-        """All of a window that is sold by the reading; by the period as many as fit, spread out."""
+        """All of a window that is sold by the reading; by the period as many as fit, spread out.
+
+        None for one that cannot be sold: too large, or released since to make room.
+        """
         by_reading = isinstance(licence.price, PerReading)
-        units = len(placed) if by_reading else 1
-        body = self._pack(placed)
-        while not by_reading and len(body) > BODY_BYTES_MAX:
+        if not by_reading:
+            placed = placed[:: -(-len(placed) // (2 * dues.WINDOW_READINGS_MAX))]
+        packed, body = self._pack(placed)
+        while not by_reading and len(body) > BODY_BYTES_MAX and packed > 1:
             placed = placed[::2]
-            body = self._pack(placed)
+            packed, body = self._pack(placed)
         if len(body) > BODY_BYTES_MAX:
-            _log.warning("a window of %s readings does not fit into one item", len(placed))
+            _log.warning("a window of %s readings does not fit into one item", packed)
+            return None
+        if not packed:
             return None
         return Goods(
             licensed.window_source(licence, number),
-            licence.price.minor_units * units,
+            licence.price.minor_units * (packed if by_reading else 1),
             body,
             simulated=licence.simulated,
         )
 
-    def _pack(self, placed: Iterable[_Placed]) -> bytes:
-        log = self._stores.log
+    def _pack(self, placed: Iterable[_Placed]) -> tuple[int, bytes]:
+        """How many of these are still here, and the body that discloses them."""
+        log, packed, parts = self._stores.log, 0, []
         by_entry: dict[int, list[_Placed]] = {}
         for each in placed:
             by_entry.setdefault(each.entry, []).append(each)
-        parts = []
         for entry, some in sorted(by_entry.items()):
             every = self._leaves(some[0].batch)
-            disclosed = disclosure.choose(every, {each.chosen.index for each in some})
+            wanted = {each.chosen.index for each in some} if every else set()
+            disclosed = disclosure.choose(every, wanted)
             if disclosed is not None:
+                packed += len(some)
                 parts.append((log.statement(entry), log.receipt(entry), disclosed))
-        return licensed.window_body(parts)
+        return packed, licensed.window_body(parts)
 
     def _leaves(self, batch: Batch) -> list[bytes]:
         """The leaves of a batch; none when its readings were released to make room."""

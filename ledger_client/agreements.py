@@ -5,6 +5,7 @@ is JSON for people and their tools; `schemas/` has a JSON Schema for each kind. 
 read is in `wording`, who signed and until when it holds in `consents`, amounts in `dues`.
 """
 
+from functools import lru_cache
 from hashlib import sha256
 from typing import Annotated, Literal
 
@@ -256,8 +257,9 @@ def encode(agreement: Document) -> bytes:
     return data
 
 
+@lru_cache(maxsize=256)
 def digest(agreement: Document) -> bytes:
-    """The agreement's name: SHA-256 of its encoding, 32 bytes."""
+    """The agreement's name: SHA-256 of its encoding, 32 bytes. The latest are remembered."""
     return sha256(encode(agreement)).digest()
 
 
