@@ -57,6 +57,7 @@ GROUPS = {
     "offer": "offer.app",
     "ledger": "ledger.app",
     "grants": "grants.app",
+    "ecosystem": "ecosystem.app",
 }
 
 

@@ -132,3 +132,11 @@ def test_another_kind_another_ecosystem_and_a_key_of_small_order_are_refused() -
         values.parse(note(), bytes(32))
     with pytest.raises((SignatureError, LocalError)):
         values.parse(signed({1: 1, 2: DIGEST, 3: "earn", 4: 1, 5: bytes(32)}), DIGEST)
+
+
+def test_statements_go_from_hand_to_hand_as_a_file() -> None:
+    said = [note(), redemption(note())]
+
+    assert values.unpack(values.pack(each.signed for each in said)) == said
+    with pytest.raises(EncodingError, match="begin with"):
+        values.unpack(cbor.encode({1: "milepost-record", 2: 1, 3: []}))

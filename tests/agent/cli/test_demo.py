@@ -72,6 +72,24 @@ def test_each_kind_of_agreement_is_at_work(summary: dict[str, Any]) -> None:
     assert sum(ecosystem["positions"].values()) == 0
 
 
+def test_every_brand_checks_the_netting_and_that_it_is_paid(
+    summary: dict[str, Any], home: Path
+) -> None:
+    (deed,) = (
+        agreed.path_of(Home(home), each.digest)
+        for each in agreed.kept(Home(home))
+        if isinstance(each.agreement, agreements.Ecosystem)
+    )
+    netted, record = home / "netting.cbor", ("--record", summary["record"])
+
+    said = json.loads(milepost("ecosystem", "check", deed, netted, *record, "--json"))
+
+    assert said["checked"] is True
+    assert said["unpaid"] == []
+    assert sum(said["positions"].values()) == 0
+    assert "every position is conserved" in milepost("ecosystem", "check", deed, netted)
+
+
 def test_a_demo_with_cheats_is_long_enough_for_them(tmp_path: Path) -> None:
     said = CliRunner().invoke(
         application(), ["demo", "--cheats", "--seconds", "5", "--home", str(tmp_path / "home")]
