@@ -44,34 +44,20 @@ class Limits:
     waiting_max: int = 64
 
 
-class RemoteSettlement:
-    """The `Settlement` of one party on another gateway's ledger, while `run` runs.
+class Line:
+    """Questions of `me` to the ledger of `gateway`, each until it is answered, while `run` runs."""
 
-    Beside what the protocol says, everything raises AwayError when the ledger does not answer.
-    """
-
-    def __init__(self, key: SigningKey, ledger: Ledger, limits: Limits | None = None) -> None:
-        self._key = key
-        self._ledger = ledger
+    def __init__(self, me: str, gateway: str, limits: Limits | None = None) -> None:
+        self._me = me
+        self._gateway = gateway
         self._limits = limits or Limits()
         self._broker: Broker | None = None
         self._there = asyncio.Event()
         self._waiting: dict[str, asyncio.Queue[Answer]] = {}
 
-    @property
-    def ledger(self) -> str:
-        """The name that channel ids are bound to."""
-        return self._ledger.name
-
-    @property
-    def demo(self) -> bool:
-        """Whether this ledger takes channels that carry simulated readings."""
-        return self._ledger.demo
-
     async def run(self, broker: Broker) -> None:
         """Listen for answers until cancelled."""
-        me = self._key.public.short_id
-        async with broker.subscribe(topics.result(me, self._ledger.gateway)) as messages:
+        async with broker.subscribe(topics.result(self._me, self._gateway)) as messages:
             self._broker = broker
             self._there.set()
             try:
@@ -90,28 +76,12 @@ class RemoteSettlement:
             if waiting is not None and answer.status != commands.TOO_MANY and waiting.empty():
                 waiting.put_nowait(answer)
 
-    async def balance(self, holder: PublicKey) -> int:
-        """Minor units that `holder` can spend."""
-        answer = await self._ask(Balance(_name(), holder.did))
-        return _there(answer.balance)
-
-    async def open(self, terms: Terms, funded: int) -> View:
-        """Open or top up to `funded`; raises RefusedError."""
-        return await self._order("open", terms.channel, funded, terms)
-
-    async def status(self, channel: bytes) -> View | None:
-        """The channel as it stands, or None."""
-        answer = await self._ask(Status(_name(), channel))
-        if answer.status == commands.ABSENT:
-            return None
-        return commands.view_of(_there(answer.channel), channel)
-
     async def claim(self, claims: Sequence[Claim]) -> list[Outcome]:
         """Pay the payees; bad claims are skipped and say why."""
         outcomes: list[Outcome] = []
         for start in range(0, len(claims), commands.CLAIMS_MAX):
             some = claims[start : start + commands.CLAIMS_MAX]
-            answer = await self._ask(Claims(_name(), tuple(map(commands.promise_of, some))))
+            answer = await self.ask(Claims(_name(), tuple(map(commands.promise_of, some))))
             found = _there(answer.claims)
             if [each.channel for each in found] != [each.terms.channel for each in some]:
                 raise EncodingError("the ledger answered about other claims")
@@ -120,6 +90,84 @@ class RemoteSettlement:
                 for each in found
             ]
         return outcomes
+
+    async def ask(self, asked: commands.Asked) -> Answer:
+        """The ledger's answer; raises RefusedError if it refuses, AwayError if there is none."""
+        if len(self._waiting) >= self._limits.waiting_max:
+            raise AwayError(f"{len(self._waiting)} questions wait for {self._gateway}")
+        waiting = self._waiting[asked.id] = asyncio.Queue(1)
+        try:
+            async with asyncio.timeout(self._limits.answer_max_s):
+                answer = await self._until_answered(asked, waiting)
+        except TimeoutError:
+            raise AwayError(
+                f"the ledger of {self._gateway} did not answer in {self._limits.answer_max_s:.0f} s"
+            ) from None
+        finally:
+            del self._waiting[asked.id]
+        if answer.status not in {commands.DONE, commands.ABSENT}:
+            raise RefusedError(printable(answer.error, 300) or "the ledger gave no reason")
+        return answer
+
+    async def _until_answered(
+        self, asked: commands.Asked, waiting: asyncio.Queue[Answer]
+    ) -> Answer:
+        topic = topics.command(self._gateway, self._me)
+        await self._there.wait()
+        delay_s = self._limits.retry_first_s
+        while (broker := self._broker) is not None:
+            await broker.publish(topic, commands.encode(asked))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(delay_s):
+                    return await waiting.get()
+            delay_s *= 2
+        raise AwayError("nobody listens for the answers of this ledger any more")
+
+
+class RemoteSettlement:
+    """The `Settlement` of one party on another gateway's ledger, while `run` runs.
+
+    Beside what the protocol says, everything raises AwayError when the ledger does not answer.
+    """
+
+    def __init__(self, key: SigningKey, ledger: Ledger, limits: Limits | None = None) -> None:
+        self._key = key
+        self._ledger = ledger
+        self._line = Line(key.public.short_id, ledger.gateway, limits)
+
+    @property
+    def ledger(self) -> str:
+        """The name that channel ids are bound to."""
+        return self._ledger.name
+
+    @property
+    def demo(self) -> bool:
+        """Whether this ledger takes channels that carry simulated readings."""
+        return self._ledger.demo
+
+    async def run(self, broker: Broker) -> None:
+        """Listen for answers until cancelled."""
+        await self._line.run(broker)
+
+    async def balance(self, holder: PublicKey) -> int:
+        """Minor units that `holder` can spend."""
+        answer = await self._line.ask(Balance(_name(), holder.did))
+        return _there(answer.balance)
+
+    async def open(self, terms: Terms, funded: int) -> View:
+        """Open or top up to `funded`; raises RefusedError."""
+        return await self._order("open", terms.channel, funded, terms)
+
+    async def status(self, channel: bytes) -> View | None:
+        """The channel as it stands, or None."""
+        answer = await self._line.ask(Status(_name(), channel))
+        if answer.status == commands.ABSENT:
+            return None
+        return commands.view_of(_there(answer.channel), channel)
+
+    async def claim(self, claims: Sequence[Claim]) -> list[Outcome]:
+        """Pay the payees; bad claims are skipped and say why."""
+        return await self._line.claim(claims)
 
     async def close(self, channel: bytes) -> View:
         """Start the closing delay; raises RefusedError."""
@@ -137,41 +185,8 @@ class RemoteSettlement:
         self, verb: str, channel: bytes, total: int = 0, terms: Terms | None = None
     ) -> View:
         order = sign_order(self._key, Order(verb, self._ledger.name, channel, total, terms))
-        answer = await self._ask(commands.Order(_name(), self._key.public.did, order))
+        answer = await self._line.ask(commands.Order(_name(), self._key.public.did, order))
         return commands.view_of(_there(answer.channel), channel)
-
-    async def _ask(self, asked: commands.Asked) -> Answer:
-        """The ledger's answer; raises RefusedError if it refuses, AwayError if there is none."""
-        if len(self._waiting) >= self._limits.waiting_max:
-            raise AwayError(f"{len(self._waiting)} questions wait for {self._ledger.gateway}")
-        waiting = self._waiting[asked.id] = asyncio.Queue(1)
-        try:
-            async with asyncio.timeout(self._limits.answer_max_s):
-                answer = await self._until_answered(asked, waiting)
-        except TimeoutError:
-            raise AwayError(
-                f"the ledger of {self._ledger.gateway} did not answer in"
-                f" {self._limits.answer_max_s:.0f} s"
-            ) from None
-        finally:
-            del self._waiting[asked.id]
-        if answer.status not in {commands.DONE, commands.ABSENT}:
-            raise RefusedError(printable(answer.error, 300) or "the ledger gave no reason")
-        return answer
-
-    async def _until_answered(
-        self, asked: commands.Asked, waiting: asyncio.Queue[Answer]
-    ) -> Answer:
-        topic = topics.command(self._ledger.gateway, self._key.public.short_id)
-        await self._there.wait()
-        delay_s = self._limits.retry_first_s
-        while (broker := self._broker) is not None:
-            await broker.publish(topic, commands.encode(asked))
-            with suppress(TimeoutError):
-                async with asyncio.timeout(delay_s):
-                    return await waiting.get()
-            delay_s *= 2
-        raise AwayError("nobody listens for the answers of this ledger any more")
 
 
 def _name() -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from ledger_client import cbor, cose, record, shapes, statements, trust
-from ledger_client.channels import Event, State, Terms, Voucher, advance, parse_terms
+from ledger_client.channels import Event, State, Terms, advance, parse_terms
 from ledger_client.errors import ProofError, RemoteError
 from ledger_client.keys import PublicKey
 from ledger_client.settlement import movements, sharing
@@ -141,11 +141,7 @@ class _Keeper:
     def _claims(self, index: int, at_s: int, movement: Movement) -> tuple[Posting, ...]:
         postings: list[Posting] = []
         for data in movement.evidence:
-            encoded, total, signature = shapes.array(cbor.decode(data), "evidence", 3)
-            terms = parse_terms(shapes.octets(encoded, "terms"))
-            voucher = Voucher(
-                terms.channel, shapes.integer(total, "total"), shapes.octets(signature, "signature")
-            )
+            terms, voucher = movements.parse_evidence(data)
             voucher.verify(terms.signer)
             channel = self._known(terms.channel)
             channel.state = advance(channel.state, Event.CLAIM)

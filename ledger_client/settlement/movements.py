@@ -9,7 +9,13 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from ledger_client import cbor, cose, shapes
-from ledger_client.channels import MONEY_MAX, Terms, Voucher, parse_terms
+from ledger_client.channels import (
+    MONEY_MAX,
+    SIGNATURE_BYTES_MAX,
+    Terms,
+    Voucher,
+    parse_terms,
+)
 from ledger_client.errors import EncodingError, ProofError, SignatureError
 from ledger_client.keys import PublicKey, SigningKey
 
@@ -63,6 +69,18 @@ def verify_order(party: PublicKey, data: bytes) -> Order:
 def evidence(terms: Terms, voucher: Voucher) -> bytes:
     """A paid voucher as a movement keeps it: terms, total and signature prove the payment."""
     return cbor.encode([terms.encoded, voucher.total, voucher.signature])
+
+
+def parse_evidence(data: bytes) -> tuple[Terms, Voucher]:
+    """What `evidence` made, nothing of it proved; raises EncodingError or SignatureError."""
+    value = cbor.decode(data, size_max=EVIDENCE_BYTES_MAX)
+    encoded, total, signature = shapes.array(value, "evidence", 3)
+    terms = parse_terms(shapes.octets(encoded, "terms"))
+    return terms, Voucher(
+        terms.channel,
+        shapes.integer(total, "total", 0, MONEY_MAX),
+        shapes.octets(signature, "signature", most=SIGNATURE_BYTES_MAX),
+    )
 
 
 @dataclass(frozen=True, slots=True)
