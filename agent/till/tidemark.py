@@ -3,13 +3,15 @@
 The database counts every step after which something may leave: a channel, an item, a promise. The
 file has that count once the step is durable and before anything leaves. So it lags behind the till
 by a step at the most and is never ahead of it; a till that is behind its file is an old copy. It
-is not forced to the disk each time: a power cut can take seconds from it, which no backup is young
-enough to profit from. Who restores the file too, is known by what the other side holds.
+is forced to the disk when it is made and not each time: a power cut can take seconds from it, which
+no backup is young enough to profit from, and never the file. Who restores the file too, is known by
+what the other side holds.
 """
 
 import os
 from pathlib import Path
 
+from ledger_client import durable
 from ledger_client.errors import StoreError
 
 MARK_BYTES = 21
@@ -65,11 +67,12 @@ class Tidemark:
         """
         line = b"%020d\n" % count
         try:
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o600)
+            if self.read() is None:
+                durable.write(self._path, line)
+                return
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
             try:
                 os.pwrite(descriptor, line, 0)
-                if os.fstat(descriptor).st_size != MARK_BYTES:
-                    os.ftruncate(descriptor, MARK_BYTES)
             finally:
                 os.close(descriptor)
         except OSError as error:

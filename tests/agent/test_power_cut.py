@@ -13,6 +13,7 @@ from agent.broker.embedded import read_password
 from agent.export import write_whole
 from agent.home import Home
 from agent.scrub import destroy
+from agent.till.tidemark import Tidemark
 from ledger_client.checkpoints import Verifier
 from ledger_client.keys import SigningKey
 from ledger_client.watermark import Watermark
@@ -77,6 +78,18 @@ def test_the_newest_head_is_marked_on_disk(home: Home, disk: Disk) -> None:
     Watermark(home.mark, Verifier("log", SigningKey.generate().public)).write("note")
 
     assert disk.left() == {"new/home/head": b"note"}
+
+
+def test_the_mark_of_a_till_is_there_once_it_was_made(home: Home, disk: Disk) -> None:
+    """Without one a till that has a past would be taken for an old copy, and frozen."""
+    home.create()
+    mark = Tidemark.beside(home.ledger_db)
+
+    mark.write(1)
+    mark.write(2)
+
+    assert disk.left() == {"new/home/till.mark": b"%020d\n" % 1}
+    assert mark.read() == 2
 
 
 def test_an_export_is_on_disk_when_it_is_told_of(tmp_path: Path, disk: Disk) -> None:
