@@ -18,8 +18,9 @@ from agent.home import Home, HomeError
 from agent.till import Purchase, Sale, Till
 from ledger_client import batches, bookkeeping, genesis, receipts, statements
 from ledger_client.bookkeeping import Books
+from ledger_client.database import open_database
 from ledger_client.genesis import Genesis
-from ledger_client.log import LogReader, open_database
+from ledger_client.log import LogReader
 
 _MINUTE_S = 60
 

@@ -21,8 +21,9 @@ from agent.till import Tidemark, Till
 from ledger_client import batches, leaves, statements
 from ledger_client.audit import BATCH
 from ledger_client.checkpoints import parse_vkey
+from ledger_client.database import open_database
 from ledger_client.errors import ProofError, StoreError
-from ledger_client.log import Entry, LogReader, open_database
+from ledger_client.log import Entry, LogReader
 from ledger_client.report import Report
 from ledger_client.settlement import accounts
 from ledger_client.statements import Statement

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Callable
 
-from ledger_client.log import migrate
+from ledger_client.database import migrate
 
 _TABLE = (
     "CREATE TABLE bases_counter (agreement BLOB NOT NULL, unit TEXT NOT NULL, base REAL NOT NULL,"

@@ -23,9 +23,10 @@ from agent.stores import Stores
 from firmware_bridge.radio import Stamp
 from firmware_bridge.readings import QUANTITIES
 from ledger_client import cbor, cose, merkle, receipts, statements
+from ledger_client.database import open_database, transaction
 from ledger_client.examination import Examiner
 from ledger_client.keys import SigningKey
-from ledger_client.log import Log, open_database, transaction
+from ledger_client.log import Log
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 SAMPLES = 200

@@ -25,9 +25,10 @@ from agent.pacing import LIMITS
 from agent.tally import Buyer, Seller
 from agent.till import Till
 from ledger_client.channels import SALT_BYTES, State, Terms, Voucher, sign_voucher
+from ledger_client.database import open_database
 from ledger_client.errors import RemoteError
 from ledger_client.keys import SigningKey
-from ledger_client.log import Log, open_database
+from ledger_client.log import Log
 from ledger_client.messages import Item, Standing
 from ledger_client.settlement import View
 from ledger_client.settlement.embedded import Book, EmbeddedSettlement

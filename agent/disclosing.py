@@ -21,9 +21,10 @@ from ledger_client import (
     statements,
     trust,
 )
+from ledger_client.database import open_database
 from ledger_client.disclosure import Disclosure
 from ledger_client.leaves import Leaf
-from ledger_client.log import LogReader, open_database
+from ledger_client.log import LogReader
 
 JOURNAL_BYTES_MAX = 1 << 44
 MINUTE_S = 60

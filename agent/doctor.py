@@ -20,9 +20,9 @@ from agent.clock import ClockState, Quality
 from agent.home import Home
 from agent.journal import Journal, JournalError
 from firmware_bridge.radio.adapter import what_is_missing
+from ledger_client.database import open_database
 from ledger_client.errors import LedgerError
 from ledger_client.examination import Examiner
-from ledger_client.log import open_database
 
 PYTHON_LEAST = (3, 11)
 FREE_BYTES_LEAST = 64 << 20

@@ -22,7 +22,8 @@ from agent.journal.erasure import batched, forget
 from agent.registry import Registered, Registry
 from agent.till import Till
 from ledger_client import deeds, erasures, record
-from ledger_client.log import Log, open_database
+from ledger_client.database import open_database
+from ledger_client.log import Log
 
 _HEAD_BYTES = 32
 

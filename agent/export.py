@@ -18,7 +18,8 @@ from agent.journal import Journal
 from agent.registry import Registry
 from agent.streams import Streams
 from ledger_client import durable, genesis, record, statements
-from ledger_client.log import Entry, LogReader, open_database
+from ledger_client.database import open_database
+from ledger_client.log import Entry, LogReader
 
 JOURNAL_BYTES_MAX = 1 << 44
 

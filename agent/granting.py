@@ -23,9 +23,10 @@ from agent.export import write_whole
 from agent.home import Home, HomeError
 from ledger_client import certificates, genesis, statements, trust
 from ledger_client.certificates import Grant, Limits
+from ledger_client.database import open_database
 from ledger_client.errors import ProofError
 from ledger_client.keys import KEY_BYTES, PublicKey, SigningKey
-from ledger_client.log import LogReader, open_database
+from ledger_client.log import LogReader
 
 SELLER = "party-apps"
 """The key under which a gateway sells to apps."""

@@ -19,9 +19,10 @@ from agent.export import disclosing, open_journal
 from agent.home import Home, HomeError
 from agent.registry import Registry
 from ledger_client import record
+from ledger_client.database import open_database
 from ledger_client.disclosure import Disclosure
 from ledger_client.errors import EncodingError
-from ledger_client.log import Entry, LogReader, open_database
+from ledger_client.log import Entry, LogReader
 from ledger_client.statements import verify
 
 PAGE_BYTES_MAX = record.SIZE_MAX // 3 * 4 + (1 << 20)

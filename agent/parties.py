@@ -11,10 +11,11 @@ from agent.recording import make_stream
 from agent.registry import Registry
 from agent.stores import Stores
 from ledger_client import batches, genesis, leaves, statements
+from ledger_client.database import open_database
 from ledger_client.dues import Measured
 from ledger_client.estimates import History, Window
 from ledger_client.keys import SigningKey
-from ledger_client.log import LogReader, open_database
+from ledger_client.log import LogReader
 
 JOURNAL_BYTES_MAX = 1 << 44
 READINGS_MAX = 200_000

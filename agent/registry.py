@@ -8,8 +8,8 @@ import sqlite3
 from dataclasses import dataclass
 
 from agent.streams import Stream, Streams
+from ledger_client.database import migrate, transaction
 from ledger_client.errors import LocalError
-from ledger_client.log import migrate, transaction
 
 _SCHEMA = """
 CREATE TABLE registry_subject (

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 from agent.home import Home, HomeError
 from agent.journal import Journal
 from agent.registry import Registry
-from ledger_client.log import LogReader, open_database
+from ledger_client.database import open_database
+from ledger_client.log import LogReader
 
 JOURNAL_BYTES_MAX = 1 << 44
 

@@ -21,9 +21,10 @@ from agent.till import Tidemark, Till
 from firmware_bridge.radio import Stamp
 from ledger_client import examination, statements
 from ledger_client.checkpoints import Verifier
+from ledger_client.database import open_database
 from ledger_client.errors import DamageError, RemoteError
 from ledger_client.keys import PublicKey, SigningKey
-from ledger_client.log import Log, open_database
+from ledger_client.log import Log
 from ledger_client.watermark import Watermark
 
 _DAMAGE = (DamageError, JournalDamageError, RemoteError, sqlite3.DatabaseError, UnicodeDecodeError)

@@ -9,8 +9,9 @@ from agent.export import write_whole
 from agent.home import Home, HomeError
 from ledger_client import checkpoints, genesis, merkle, proofs, statements, tiles
 from ledger_client.checkpoints import Verifier
+from ledger_client.database import open_database
 from ledger_client.errors import ProofError
-from ledger_client.log import LogReader, open_database
+from ledger_client.log import LogReader
 
 
 @contextmanager

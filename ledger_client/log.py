@@ -3,10 +3,6 @@
 One RFC 9162 tree over SHA-256 of each statement without its receipts. An append adds log n hashes
 and signs once for receipts and once for the note; all of it is one durable transaction, so a head
 is on disk before any receipt leaves. Triggers refuse every change of what is written.
-
-Also here, as this is the room's door to SQLite: opening the database that the ledger's parts share
-(write-ahead log, synchronous=FULL: what is committed survives a power cut) and moving the schema of
-each part forward.
 """
 
 import sqlite3
@@ -14,13 +10,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Self, cast
 
 from ledger_client import (
     chains,
     checkpoints,
-    examination,
     genesis,
     merkle,
     receipts,
@@ -28,12 +22,12 @@ from ledger_client import (
     statements,
 )
 from ledger_client.chains import Tip
+from ledger_client.database import migrate, roll_back, transaction
 from ledger_client.errors import DamageError, LocalError, StoreError
 from ledger_client.keys import PublicKey, SigningKey
 from ledger_client.statements import Statement
 from ledger_client.watermark import Watermark
 
-BUSY_TIMEOUT_MS = 5_000
 _POSITION_MAX = (1 << 63) - 1
 _GENESIS_IDENTITY = b"genesis".ljust(16, b"\x00")
 
@@ -56,92 +50,6 @@ class Entry:
     index: int
     identity: bytes
     statement: bytes
-
-
-def open_database(path: Path, *, create: bool = True) -> sqlite3.Connection:
-    """A connection in autocommit mode that was looked at; the file is its owner's alone.
-
-    Raises:
-        StoreError: missing (with `create=False`), not a database, or not to be opened.
-        DamageError: not whole any more.
-    """
-    if not create and not path.is_file():
-        raise StoreError(f"{path}: expected a database, there is no such file")
-    try:
-        path.touch(mode=0o600)
-        connection = sqlite3.connect(path, isolation_level=None)
-    except (OSError, sqlite3.Error) as error:
-        raise StoreError(f"{path}: cannot open the database: {error}") from error
-    try:
-        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA wal_autocheckpoint = 256")  # 1 MiB beside the database
-        connection.execute("PRAGMA foreign_keys = ON")
-        examination.look(connection, path)
-        connection.execute(
-            "CREATE TABLE IF NOT EXISTS schema"
-            " (part TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT"
-        )
-    except (sqlite3.Error, UnicodeDecodeError) as error:  # damage may be in a message of SQLite
-        connection.close()
-        kind = examination.error_of(error)
-        raise kind(f"{path}: cannot use the database: {error}; restore a copy") from error
-    except StoreError:
-        connection.close()
-        raise
-    return connection
-
-
-@contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """All or nothing: joins the caller's open transaction, or makes one, durable at its end.
-
-    Raises:
-        StoreError: the disk is full, the database locked (or DamageError); nothing was written.
-    """
-    if connection.in_transaction:
-        yield
-        return
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-        yield
-        connection.execute("COMMIT")
-    except BaseException as error:
-        _roll_back(connection)
-        if isinstance(error, sqlite3.Error) and not isinstance(error, sqlite3.IntegrityError):
-            kind = examination.error_of(error)
-            raise kind(f"the database refused to write: {error}; nothing was kept") from error
-        raise
-
-
-def _roll_back(connection: sqlite3.Connection) -> None:
-    """Undo what is open; SQLite has done it already after some failures."""
-    if connection.in_transaction:
-        connection.execute("ROLLBACK")
-
-
-def migrate(connection: sqlite3.Connection, part: str, versions: Sequence[Sequence[str]]) -> None:
-    """Bring the tables of `part` to the last of `versions`, each a sequence of SQL statements.
-
-    Raises:
-        StoreError: a newer milepost wrote this database.
-    """
-    with transaction(connection):
-        row = connection.execute("SELECT version FROM schema WHERE part = ?", (part,)).fetchone()
-        version = row[0] if row else 0
-        if version > len(versions):
-            raise StoreError(
-                f"the {part} tables have version {version}, this milepost knows {len(versions)}; "
-                "install a newer one"
-            )
-        for statement in (sql for steps in versions[version:] for sql in steps):
-            connection.execute(statement)
-        connection.execute(
-            "INSERT INTO schema VALUES (?, ?)"
-            " ON CONFLICT (part) DO UPDATE SET version = excluded.version",
-            (part, len(versions)),
-        )
 
 
 class LogReader:
@@ -167,7 +75,7 @@ class LogReader:
         except sqlite3.Error as error:
             raise StoreError(f"the log cannot be read: {error}") from error
         finally:
-            _roll_back(self._connection)
+            roll_back(self._connection)
 
     @property
     def head(self) -> Head:

@@ -13,9 +13,9 @@ from hashlib import sha256
 
 from ledger_client import checkpoints, witnessing
 from ledger_client.checkpoints import COSIGNATURE, Checkpoint, Verifier
+from ledger_client.database import migrate, transaction
 from ledger_client.errors import EncodingError, RemoteError, SignatureError
 from ledger_client.keys import SigningKey
-from ledger_client.log import migrate, transaction
 from ledger_client.witnessing import Offer, Verdict
 
 HEADS_MAX = 4_096

@@ -18,9 +18,10 @@ from agent.status import printable
 from ledger_client import agreements, consents, wording
 from ledger_client.agreements import Agreement, DataLicence
 from ledger_client.consents import Act, Standing
+from ledger_client.database import open_database
 from ledger_client.deeds import Deed
 from ledger_client.keys import SigningKey, read_key
-from ledger_client.log import LogReader, open_database
+from ledger_client.log import LogReader
 
 LINE_CHARACTERS_MAX = 400
 

@@ -17,9 +17,10 @@ from agent.home import Home as Folder
 from agent.home import HomeError
 from ledger_client import activations, consents, dues, statements
 from ledger_client.agreements import ActivationGrant
+from ledger_client.database import open_database
 from ledger_client.deeds import Deed
 from ledger_client.keys import PublicKey, read_key
-from ledger_client.log import LogReader, open_database
+from ledger_client.log import LogReader
 
 app = typer.Typer(no_args_is_help=True, help="Entitlements by activation; never securities.")
 

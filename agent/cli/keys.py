@@ -19,7 +19,8 @@ from agent.registry import Registry
 from agent.status import printable
 from ledger_client import enrolment
 from ledger_client.certificates import Limits
-from ledger_client.log import Log, LogReader, open_database
+from ledger_client.database import open_database
+from ledger_client.log import Log, LogReader
 
 LINE_CHARACTERS_MAX = 400
 SCOPE = ("log", "pay", "read", "stream")

@@ -14,9 +14,9 @@ from agent.tally.shell import Blame
 from agent.till import Tidemark, Till
 from firmware_bridge.radio import Clock
 from ledger_client.channels import SALT_BYTES, Terms
+from ledger_client.database import open_database
 from ledger_client.errors import RemoteError
 from ledger_client.keys import PublicKey, SigningKey
-from ledger_client.log import open_database
 from ledger_client.settlement.embedded import Book, EmbeddedSettlement
 
 PURSE = 10_000_000_000

@@ -16,7 +16,7 @@ from firmware_bridge.radio import Clock, Device
 from firmware_bridge.radio.listener import Limits, Listener
 from firmware_bridge.radio.virtual import VirtualBackend
 from firmware_bridge.radio.virtual.air import Air
-from ledger_client.log import open_database
+from ledger_client.database import open_database
 
 UNIT_J = 36_000  # 0.01 kWh
 

@@ -23,9 +23,9 @@ from agent.running import Connection, Deal
 from agent.stores import Stores
 from ledger_client import checkpoints
 from ledger_client.checkpoints import COSIGNATURE, ED25519, Verifier
+from ledger_client.database import open_database
 from ledger_client.errors import EncodingError
 from ledger_client.keys import PublicKey
-from ledger_client.log import open_database
 
 if TYPE_CHECKING:
     from aiohttp import web

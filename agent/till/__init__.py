@@ -16,8 +16,8 @@ from agent.till.tidemark import Tidemark
 from agent.till.values import Purchase, Sale, check_source
 from agent.tilltables import VERSIONS
 from ledger_client.channels import Event, Selling, State, advance
+from ledger_client.database import migrate
 from ledger_client.errors import DamageError, RemoteError, StoreError
-from ledger_client.log import migrate
 
 __all__ = ["Purchase", "Sale", "Tidemark", "Till", "check_source"]
 

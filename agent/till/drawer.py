@@ -8,8 +8,8 @@ from typing import Any
 from agent.till.tidemark import Tidemark
 from agent.till.values import Purchase, Sale, check_source, pair
 from ledger_client.channels import Event, State, Voucher, advance, joined
+from ledger_client.database import transaction
 from ledger_client.errors import LocalError
-from ledger_client.log import transaction
 from ledger_client.messages import Invoice, Item
 from ledger_client.settlement import View
 

@@ -14,9 +14,10 @@ from typing import Any
 
 from ledger_client import statements
 from ledger_client.channels import State, Terms, parse_terms
+from ledger_client.database import migrate, transaction
 from ledger_client.errors import LocalError, RemoteError, StoreError
 from ledger_client.keys import PublicKey, SigningKey
-from ledger_client.log import Log, LogReader, migrate, transaction
+from ledger_client.log import Log, LogReader
 from ledger_client.settlement import View
 from ledger_client.settlement.movements import Movement, Posting, after, replay
 

@@ -25,8 +25,9 @@ from agent.cli.main import application
 from agent.remote import Ledger, RemoteSettlement
 from ledger_client.bookkeeping import replay
 from ledger_client.channels import State, Terms
+from ledger_client.database import open_database
 from ledger_client.keys import PublicKey, SigningKey
-from ledger_client.log import LogReader, open_database
+from ledger_client.log import LogReader
 from ledger_client.settlement import RefusedError
 from ledger_client.statements import Statement, verify
 

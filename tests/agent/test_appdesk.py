@@ -26,9 +26,9 @@ from agent.tally import Buyer
 from agent.till import Till
 from agent.topics import Rules
 from ledger_client.channels import State, Terms
+from ledger_client.database import open_database
 from ledger_client.errors import RemoteError
 from ledger_client.keys import SigningKey
-from ledger_client.log import open_database
 from ledger_client.settlement.embedded import EmbeddedSettlement
 
 ASKED = Wanted(

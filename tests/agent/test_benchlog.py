@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from agent import benchlog
-from ledger_client.log import LogReader, open_database
+from ledger_client.database import open_database
+from ledger_client.log import LogReader
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from agent.desks import BuyingDesk, SellingDesk
 from agent.till import Till
 from ledger_client import messages
 from ledger_client.channels import sign_voucher
-from ledger_client.log import open_database
+from ledger_client.database import open_database
 from ledger_client.messages import sign_item
 from ledger_client.settlement.embedded import EmbeddedSettlement
 

@@ -16,9 +16,10 @@ from agent.audit import verify_home
 from agent.journal import JournalError
 from agent.running import examine
 from ledger_client import examination, merkle, receipts, statements
+from ledger_client.database import open_database, transaction
 from ledger_client.errors import DamageError, LedgerError, StoreError
 from ledger_client.examination import KEPT_MAX, Examiner, keep_aside
-from ledger_client.log import Head, LogReader, open_database, transaction
+from ledger_client.log import Head, LogReader
 
 PAGE = 4_096
 DATABASES = ("ledger.db", "journal.db")

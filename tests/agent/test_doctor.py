@@ -12,7 +12,7 @@ from agent.clock import ClockState, Quality
 from agent.doctor import Box, Finding, Verdict, examine
 from agent.home import Home
 from agent.journal import Journal
-from ledger_client.log import open_database
+from ledger_client.database import open_database
 
 GOOD = Quality(ClockState.NTP, 12)
 OK, WARN, BAD = Verdict.OK, Verdict.WARN, Verdict.BAD

@@ -24,9 +24,9 @@ from agent.registry import Registry
 from agent.stores import Stores
 from agent.till import Tidemark, Till
 from ledger_client.channels import State
+from ledger_client.database import open_database
 from ledger_client.errors import ProofError, StoreError
 from ledger_client.explanation import not_proved
-from ledger_client.log import open_database
 from ledger_client.messages import Standing
 from ledger_client.settlement import View
 from ledger_client.verify import verify_record

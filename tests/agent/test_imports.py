@@ -79,7 +79,7 @@ def test_what_was_imported_goes_on_to_the_next_home_unchanged(
 
     held = list(imported_into(third.path))
     assert {each.data for each in held} == {data, export_home(home)}
-    assert len(list(points_of_all([each.data for each in held], None))) == 12 + 2
+    assert len(list(points_of_all([each.data for each in held], ()))) == 12 + 2
 
 
 def test_importing_twice_keeps_it_once(home: Path, other: Box) -> None:
@@ -97,7 +97,7 @@ def test_a_reading_that_two_records_hold_is_exported_once(home: Path, other: Box
     records = [each.data for each in imported_into(home)]
 
     assert len(records) == 2
-    assert len(list(points_of_all(records, None))) == 16
+    assert len(list(points_of_all(records, ()))) == 16
 
 
 def test_records_of_one_log_that_grew_agree_in_either_order(home: Path, other: Box) -> None:

@@ -18,8 +18,8 @@ from agent.tally import Buyer, Seller
 from agent.till import Till
 from ledger_client import messages
 from ledger_client.channels import State, Voucher, sign_voucher
+from ledger_client.database import open_database
 from ledger_client.errors import LocalError, RemoteError
-from ledger_client.log import open_database
 from ledger_client.messages import Item, Standing, sign_item
 from ledger_client.settlement import View
 from ledger_client.settlement.embedded import EmbeddedSettlement

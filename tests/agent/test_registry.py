@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from agent.registry import Registered, Registry
+from ledger_client.database import open_database
 from ledger_client.errors import LocalError, StoreError
-from ledger_client.log import open_database
 
 URN = "urn:uuid:0c6bd0f5-3f0b-4a42-9c9e-0d7f4f1d1c55"
 STRAP = Registered("strap", "heart strap", "F0:00:00:00:00:01", "heart-rate", "runner", "key-1")

@@ -20,8 +20,9 @@ from agent.tally import Buyer, Seller
 from agent.till import Till
 from ledger_client import messages
 from ledger_client.channels import State, sign_voucher
+from ledger_client.database import open_database
 from ledger_client.errors import EncodingError
-from ledger_client.log import LogReader, open_database
+from ledger_client.log import LogReader
 from ledger_client.settlement.accounts import check
 from ledger_client.settlement.embedded import EmbeddedSettlement
 

@@ -15,8 +15,8 @@ from agent.pacing import Limits
 from agent.tally import Buyer, Seller
 from agent.till import Tidemark, Till
 from ledger_client.channels import State, Terms, sign_voucher
+from ledger_client.database import open_database
 from ledger_client.errors import DamageError, RemoteError, StoreError
-from ledger_client.log import open_database
 from ledger_client.messages import Standing
 from ledger_client.settlement.embedded import EmbeddedSettlement
 

@@ -26,9 +26,9 @@ from agent.stores import Stores
 from agent.witness import SIZE_TYPE, Desk
 from ledger_client import checkpoints, witnessing
 from ledger_client.checkpoints import Checkpoint, Verifier
+from ledger_client.database import open_database
 from ledger_client.errors import RemoteError, StoreError
 from ledger_client.keys import SigningKey
-from ledger_client.log import open_database
 from ledger_client.witness import Witness, origin_hash
 from ledger_client.witnessing import Offer
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from ledger_client import batches, cbor, merkle, statements
+from ledger_client.database import open_database
 from ledger_client.keys import SigningKey
-from ledger_client.log import Head, Log, open_database
+from ledger_client.log import Head, Log
 
 NOW_S = 1_767_225_600
 SUBJECT = "urn:uuid:0c6bd0f5-3f0b-4a42-9c9e-0d7f4f1d1c55"

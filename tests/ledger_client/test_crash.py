@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 from ledger_client import verify
-from ledger_client.log import LogReader, open_database
+from ledger_client.database import open_database
+from ledger_client.log import LogReader
 
 KILLS = 8
 
@@ -17,7 +18,8 @@ import sys
 from pathlib import Path
 from ledger_client import statements
 from ledger_client.keys import SigningKey
-from ledger_client.log import Log, open_database
+from ledger_client.database import open_database
+from ledger_client.log import Log
 
 receipt_key, note_key, issuer = (SigningKey(bytes([n]) * 32) for n in (1, 2, 3))
 log = Log.open(

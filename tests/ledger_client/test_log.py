@@ -8,9 +8,10 @@ import pytest
 
 from ledger_client import checkpoints, genesis, merkle, receipts, statements
 from ledger_client.chains import Tip
+from ledger_client.database import migrate, open_database, transaction
 from ledger_client.errors import LocalError, RemoteError, StoreError
 from ledger_client.keys import SigningKey
-from ledger_client.log import LogReader, migrate, open_database, transaction
+from ledger_client.log import LogReader
 
 if TYPE_CHECKING:
     from tests.ledger_client.conftest import Ledger

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ledger_client import explanation, pins, record, verify
+from ledger_client.database import open_database
 from ledger_client.errors import EncodingError, ProofError
 from ledger_client.keys import SigningKey
-from ledger_client.log import Log, open_database
+from ledger_client.log import Log
 from ledger_client.pins import Pin
 from ledger_client.vouching import Anchors
 

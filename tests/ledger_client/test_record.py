@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ledger_client import cbor, chains, cose, merkle, record, statements, verify
+from ledger_client.database import open_database
 from ledger_client.errors import (
     EncodingError,
     LocalError,
@@ -16,7 +17,7 @@ from ledger_client.errors import (
     StoreError,
 )
 from ledger_client.keys import SigningKey
-from ledger_client.log import LogReader, open_database
+from ledger_client.log import LogReader
 
 if TYPE_CHECKING:
     from ledger_client.log import Entry

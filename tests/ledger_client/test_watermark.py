@@ -9,9 +9,10 @@ import pytest
 
 from ledger_client import checkpoints
 from ledger_client.checkpoints import Verifier
+from ledger_client.database import open_database
 from ledger_client.errors import RemoteError, StoreError
 from ledger_client.keys import SigningKey
-from ledger_client.log import Log, open_database
+from ledger_client.log import Log
 from ledger_client.watermark import Watermark
 
 if TYPE_CHECKING:

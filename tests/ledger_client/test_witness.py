@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from ledger_client import checkpoints, merkle, witnessing
 from ledger_client.checkpoints import Checkpoint, Verifier
+from ledger_client.database import open_database
 from ledger_client.errors import EncodingError, RemoteError
 from ledger_client.keys import SigningKey
-from ledger_client.log import open_database
 from ledger_client.witness import EVIDENCE_MAX, HEADS_MAX, Refused, Witness, origin_hash
 from ledger_client.witnessing import Offer, Verdict
 

@@ -20,7 +20,8 @@ import aiomqtt
 
 from agent.broker.embedded import read_password
 from agent.home import Home
-from ledger_client.log import LogReader, open_database
+from ledger_client.database import open_database
+from ledger_client.log import LogReader
 
 KILLS = int(os.environ.get("KILLS", "50"))
 SEED = int(os.environ.get("SEED", "1"))

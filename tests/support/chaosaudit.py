@@ -17,7 +17,8 @@ from tallytruth import demand
 from agent.till import Purchase, Sale, Till
 from ledger_client import messages
 from ledger_client.channels import State, Voucher
-from ledger_client.log import LogReader, open_database
+from ledger_client.database import open_database
+from ledger_client.log import LogReader
 from ledger_client.messages import Item
 from ledger_client.settlement.accounts import check
 

@@ -23,9 +23,9 @@ from agent.pacing import Limits
 from agent.tally import Buyer, Seller
 from agent.till import Till
 from ledger_client.channels import State
+from ledger_client.database import open_database
 from ledger_client.errors import RemoteError
 from ledger_client.keys import SigningKey
-from ledger_client.log import open_database
 from ledger_client.settlement.embedded import EmbeddedSettlement
 
 PARTIES = {"seller": SELLER, "buyer": BUYER}

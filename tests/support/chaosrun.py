@@ -23,7 +23,7 @@ from agent import topics
 from agent.broker.embedded import EmbeddedBroker, User
 from agent.broker.endpoint import Endpoint
 from agent.broker.mqtt import MqttBroker
-from ledger_client.log import open_database
+from ledger_client.database import open_database
 
 PURSE = 10**9
 WINDOW = 150

@@ -17,7 +17,7 @@ from agent.cli import demo
 from agent.cli.main import application
 from agent.home import Home
 from ledger_client import agreements, batches, statements
-from ledger_client.log import open_database
+from ledger_client.database import open_database
 from ledger_client.record import parse as parse_record
 
 MILEPOST = Path(sys.executable).with_name("milepost")

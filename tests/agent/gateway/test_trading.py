@@ -39,10 +39,11 @@ from ledger_client import (
 from ledger_client.agreements import DataLicence
 from ledger_client.channels import State, Terms
 from ledger_client.consents import Act
+from ledger_client.database import open_database
 from ledger_client.deeds import Deed
 from ledger_client.errors import RemoteError
 from ledger_client.keys import SigningKey
-from ledger_client.log import LogReader, open_database
+from ledger_client.log import LogReader
 from ledger_client.messages import Item
 from ledger_client.settlement.embedded import Book
 
