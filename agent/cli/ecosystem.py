@@ -61,6 +61,24 @@ def ask(
 
 
 @app.command()
+def names(
+    file: File,
+    home: Home,
+    as_json: Json = False,  # noqa: FBT002  # a flag of the command line
+) -> None:
+    """By which name each brand knows the customer of a home: for the access rules of a broker."""
+    _, ecosystem = _ecosystem(file)
+    brands = values.names_of(ecosystem)
+    keys = pseudonyms(secret_of(Folder(home)), ecosystem)
+    known = {brands[brand]: key.public.short_id for brand, key in keys.items()}
+    if as_json:
+        typer.echo(json.dumps(known))
+        return
+    for brand, name in known.items():
+        typer.echo(f"{brand} knows this customer as {name}")
+
+
+@app.command()
 def earn(
     file: File,
     key: Key,
@@ -71,8 +89,8 @@ def earn(
     """As a brand, give the notes that a customer asks for."""
     deed, ecosystem = _ecosystem(file)
     signer = read_key(key)
-    names = values.names_of(ecosystem)
-    if signer.public not in names:
+    brands = values.names_of(ecosystem)
+    if signer.public not in brands:
         raise HomeError(f"{key}: expected the key of a party of this ecosystem")
     notes = []
     for statement in _statements([asked]):
@@ -83,7 +101,7 @@ def earn(
             ]
     write_whole(out, values.pack(notes))
     each = money(amount, ecosystem.asset)
-    typer.echo(f"{out}: {len(notes)} notes of {names[signer.public]}, {each} each")
+    typer.echo(f"{out}: {len(notes)} notes of {brands[signer.public]}, {each} each")
 
 
 @app.command()
@@ -122,8 +140,8 @@ def owe(
     """As a brand, judge what was redeemed of yours elsewhere, and sign what you owe for it."""
     deed, ecosystem = _ecosystem(file)
     signer, statements = read_key(key), _statements(redeemed)
-    names = values.names_of(ecosystem)
-    if signer.public not in names:
+    brands = values.names_of(ecosystem)
+    if signer.public not in brands:
         raise HomeError(f"{key}: expected the key of a party of this ecosystem")
     if len(statements) % 2:
         raise HomeError("expected notes with their redemptions, as milepost ecosystem redeem wrote")
@@ -139,7 +157,7 @@ def owe(
     write_whole(out, values.pack(signed))
     for creditor, total in owing.items():
         amount = money(total, ecosystem.asset)
-        typer.echo(f"{names[signer.public]} owes {names[creditor]} {amount}")
+        typer.echo(f"{brands[signer.public]} owes {brands[creditor]} {amount}")
     typer.echo(f"{out}: {len(signed)} debts signed")
 
 

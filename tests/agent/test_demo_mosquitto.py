@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from agent import topics
+from agent import agreed, topics
 from agent.home import Home
+from ledger_client.agreements import Ecosystem
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "mosquitto"
 MILEPOST = Path(sys.executable).with_name("milepost")
@@ -35,6 +36,21 @@ def demo(home: Path, *options: str) -> dict[str, object]:
     assert done.returncode == 0, done.stderr
     summary: dict[str, object] = json.loads(done.stdout)
     return summary
+
+
+def customers(home: Path) -> list[str]:
+    """The names by which the brands know the customer."""
+    (deed,) = (
+        agreed.path_of(Home(home), each.digest)
+        for each in agreed.kept(Home(home))
+        if isinstance(each.agreement, Ecosystem)
+    )
+    said = subprocess.run(
+        [MILEPOST, "ecosystem", "names", deed, "--home", home, "--json"],
+        capture_output=True,
+        check=True,
+    )
+    return list(json.loads(said.stdout).values())
 
 
 def free_port() -> int:
@@ -70,8 +86,9 @@ def test_the_same_demo_settles_over_mosquitto_with_mutual_tls(tmp_path: Path) ->
         path.stem: Home(home).key(path.stem).public.short_id for path in home.glob("keys/*.key")
     }
     gateway = keys["gateway"]
-    strangers = [keys["peer-brand"], keys["component-charger"]]
+    strangers = [keys["peer-brand"], keys["component-charger"], keys["peer-insurer"]]
     relayed = [name for role, name in keys.items() if role.startswith(("component-", "party-"))]
+    relayed += customers(home)
     make = ["sh", str(CONFIGS / "make-certificates.sh"), str(folder), "127.0.0.1"]
     subprocess.run([*make, gateway, *strangers, DASHBOARD], check=True, capture_output=True)
     access = topics.mosquitto_acl({gateway: relayed}, [DASHBOARD])
@@ -100,3 +117,5 @@ def test_the_same_demo_settles_over_mosquitto_with_mutual_tls(tmp_path: Path) ->
     assert summary["items_unpaid"] == 0
     assert int(str(summary["settled_minor_units"])) > 0
     assert int(str(summary["observed"])) > 0
+    assert isinstance(summary["agreements"], list)
+    assert summary["agreements"][-1]["facts"]["notes_taken_in_this_run"] > 0

@@ -94,6 +94,11 @@ def test_each_brand_knows_the_customer_by_a_name_of_its_own(table: Table) -> Non
     asks = [parsed(table / f"{brand}.ask")[0] for brand in ("brand", "platform")]
 
     assert asks[0].customer != asks[1].customer
+    known = json.loads(run("names", table.deed, "--home", table.home, "--json"))
+    assert known["brand"] == asks[0].customer.short_id
+    assert f"brand knows this customer as {known['brand']}" in run(
+        "names", table.deed, "--home", table.home
+    )
     assert set(asks[0].holders).isdisjoint(asks[1].holders)
 
 
