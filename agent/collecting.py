@@ -10,9 +10,11 @@ import logging
 from collections.abc import Iterator
 from contextlib import suppress
 
-from agent.desks import Goods, SellingDesk
+from agent.credit import Credit
+from agent.desks import Goods, SellingDesk, SellingRules
 from agent.licensed import Held
 from agent.metering import Metered
+from agent.pacing import Limits
 from agent.partners import Office, collector_of, share_order
 from agent.running import Connection
 from agent.sales import LicenceGoods
@@ -33,16 +35,19 @@ _log = logging.getLogger(__name__)
 
 
 class Collecting:
-    """Everything that is paid to `key`, on credit up to `window` minor units for each payer."""
+    """Everything that is paid to `key`, on `credit` for each payer, or ahead."""
 
-    def __init__(self, key: SigningKey, office: Office, window: int) -> None:
+    def __init__(
+        self, key: SigningKey, office: Office, credit: Credit, rules: SellingRules, limits: Limits
+    ) -> None:
         self.party = key.public
-        self.window = window
+        self.credit = credit
         self._key = key
         self._office = office
         settlement = EmbeddedSettlement(office.book, key)
-        desk = SellingDesk(key, office.stores.till, credit=window, now_s=office.now_s)
-        self._seller = Seller(desk, office.stores.till, settlement, blame=_blame)
+        till = office.stores.till
+        desk = SellingDesk(key, till, credit=credit, rules=rules, now_s=office.now_s)
+        self._seller = Seller(desk, till, settlement, blame=_blame, limits=limits)
         self._goods: dict[bytes, LicenceGoods] = {}
         self._passed: dict[tuple[bytes, str], int] = {}
         self._last: dict[bytes, Metered] = {}

@@ -160,14 +160,36 @@ class Trading(Strict, frozen=True):
 
     `funded_minor_units` is the most that our ledger vouches for, for each payer under each
     agreement, and the most that we pay under one of ours. `window_minor_units` is sold on credit
-    until a payer's promise comes, or two items if they cost more. A key of ours that pays spends at
-    most `spend_minor_units_max` in `spend_period_s`; its certificate says so.
+    until a payer's promise comes, or two items if they cost more; `credit_growth_bps` of all that
+    it ever paid is added, up to `credit_minor_units_max`. With `prepaid_minor_units` so much is to
+    be paid ahead instead (or one item); `prepaid_minor_units_max` is what we pay ahead if asked.
+    A channel keeps `reserve_minor_units` back. Below the two `_min` nothing is sold, bought or
+    claimed.
+
+    A key of ours that pays spends at most `spend_minor_units_max` in `spend_period_s`; its
+    certificate says so. One payee gets at most `spend_payee_day_minor_units_max` a day of it.
+    Of `readings_remembered_max` paid readings, 40 bytes each, it is known that they were paid.
+    Beyond `messages_per_s_max` from one peer its messages are dropped; each is said again, at least
+    every `retry_max_s`.
     """
 
     funded_minor_units: Money = 10_000_000
     window_minor_units: Price = 200_000
+    credit_minor_units_max: Money = 5_000_000
+    credit_growth_bps: Annotated[int, Meta(ge=0, le=10_000)] = 1_000
+    prepaid_minor_units: Money = 0
+    prepaid_minor_units_max: Money = 0
+    reserve_minor_units: Money = 0
+    item_minor_units_min: Price = 1
+    claim_minor_units_min: Price = 1
     spend_minor_units_max: Price = 10_000_000
     spend_period_s: Annotated[int, Meta(ge=60, le=86_400 * 366)] = 86_400
+    spend_payee_day_minor_units_max: Price | None = None
+    readings_remembered_max: Annotated[int, Meta(ge=1_000, le=100_000_000)] = 1_000_000
+    inbox_max: Count = 1_024
+    in_flight_max: Annotated[int, Meta(ge=1, le=1_000)] = 32
+    messages_per_s_max: Count = 2_000
+    retry_max_s: Annotated[float, Meta(ge=2, le=3_600)] = 300.0
 
 
 class StandingOrder(Strict, frozen=True):

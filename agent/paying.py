@@ -14,6 +14,7 @@ from agent.desks import BuyingDesk, BuyingRules
 from agent.licensed import Held, Judge
 from agent.marks import Readings
 from agent.metering import QUANTITIES, Metered
+from agent.pacing import Limits
 from agent.partners import Office, Paid, collector_of, payer_of
 from agent.running import Connection
 from agent.status import printable
@@ -35,14 +36,16 @@ _log = logging.getLogger(__name__)
 class Paying:
     """Everything that `key` pays: within `rules`, and `budget` minor units for each agreement."""
 
-    def __init__(self, key: SigningKey, office: Office, budget: int, rules: BuyingRules) -> None:
+    def __init__(
+        self, key: SigningKey, office: Office, budget: int, rules: BuyingRules, limits: Limits
+    ) -> None:
         self.party = key.public
         self._office = office
         self._budget = budget
         settlement = EmbeddedSettlement(office.book, key)
         till = office.stores.till
         desk = BuyingDesk(key, till, accept=self._accept, rules=rules, now_s=office.now_s)
-        self._buyer = Buyer(desk, till, settlement, blame=_blame)
+        self._buyer = Buyer(desk, till, settlement, blame=_blame, limits=limits)
         self._over: dict[bytes, float] = {}
 
     async def run(self, connection: Connection) -> None:

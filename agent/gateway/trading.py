@@ -19,11 +19,10 @@ from agent.broker import BrokerError
 from agent.clock import minute_s
 from agent.collecting import Collecting
 from agent.config import Config
-from agent.desks import BuyingRules
+from agent.gateway import manners
 from agent.partners import Office, Paid, collector_of, item_price_max, payer_of
 from agent.paying import Paying
 from agent.running import Connection, Deal, Trade
-from agent.spending import Budget
 from agent.status import Board
 from agent.stores import Stores
 from ledger_client.keys import PublicKey, SigningKey
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 LOOK_EVERY_S = 0.5
 LINGER_S = 2.0
 """How long after the last moment of a batch its receipt may take to be there."""
-ITEMS_ON_CREDIT = 2
 PAYERS_MAX = 256
 
 _log = logging.getLogger(__name__)
@@ -165,17 +163,24 @@ class Desk:
 
     def _collect(self, key: SigningKey, agreement: Paid) -> None:
         """Have this party sell; anew, if an item costs more than what it sells on credit."""
-        least = max(self._settings.window_minor_units, ITEMS_ON_CREDIT * item_price_max(agreement))
+        settings = self._settings
+        credit = manners.credit(settings, item_price_max(agreement))
         found = self._collecting.get(key.public)
-        if found is None or found.window < least:
-            self._collecting[key.public] = Collecting(key, self._office, least)
+        if found is None or abs(found.credit.first) < abs(credit.first):
+            self._collecting[key.public] = Collecting(
+                key, self._office, credit, manners.selling(settings), manners.pace(settings)
+            )
 
     def _pay(self, key: SigningKey) -> None:
         if key.public not in self._paying:
             settings = self._settings
-            budget = Budget(settings.spend_minor_units_max, settings.spend_period_s)
+            certificate = manners.certificate(self._office, key.public)
             self._paying[key.public] = Paying(
-                key, self._office, settings.funded_minor_units, BuyingRules((budget,))
+                key,
+                self._office,
+                settings.funded_minor_units,
+                manners.buying(settings, certificate),
+                manners.pace(settings),
             )
 
     def _show(self, holding: Holding, agreement: Paid, ours: Collection[PublicKey]) -> None:

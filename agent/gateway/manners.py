@@ -1,0 +1,69 @@
+"""From `[trading]` to what desks and shells keep to: credit, dust, budgets, and how often."""
+
+from agent import pacing
+from agent.config import Trading
+from agent.credit import Credit
+from agent.desks import BuyingRules, SellingRules
+from agent.partners import Office
+from agent.spending import DAY_S, Budget, certified
+from ledger_client.certificates import Limits
+from ledger_client.keys import PublicKey
+from ledger_client.settlement import RefusedError
+from ledger_client.settlement.allowances import Allowance, Allowances
+
+ITEMS_ON_CREDIT = 2
+
+
+def credit(settings: Trading, price_max: int) -> Credit:
+    """What a payer may owe, or has to pay ahead, where an item costs at most `price_max`."""
+    if settings.prepaid_minor_units:
+        first = -max(settings.prepaid_minor_units, price_max)
+    else:
+        first = max(settings.window_minor_units, ITEMS_ON_CREDIT * price_max)
+    return Credit(first, max(settings.credit_minor_units_max, first), settings.credit_growth_bps)
+
+
+def selling(settings: Trading) -> SellingRules:
+    """For every party of ours that is paid."""
+    return SellingRules(
+        settings.reserve_minor_units, settings.item_minor_units_min, settings.claim_minor_units_min
+    )
+
+
+def buying(settings: Trading, certificate: Allowance | None) -> BuyingRules:
+    """For one of ours that pays: what the configuration allows, and what its certificate does."""
+    budgets = [Budget(settings.spend_minor_units_max, settings.spend_period_s)]
+    if settings.spend_payee_day_minor_units_max is not None:
+        budgets.append(Budget(settings.spend_payee_day_minor_units_max, DAY_S, each_payee=True))
+    if certificate is not None:
+        limits = (certificate.minor_units_max, certificate.period_s, certificate.asset)
+        budgets.append(certified(Limits(0, *limits)))
+    return BuyingRules(
+        tuple(budgets),
+        settings.prepaid_minor_units_max,
+        settings.item_minor_units_min,
+        settings.readings_remembered_max,
+    )
+
+
+def certificate(office: Office, payer: PublicKey) -> Allowance | None:
+    """What the newest certificate of `payer` on our log lets it spend.
+
+    None where there is none, or none that holds by now: what is taken back or over the ledger
+    refuses itself, at the moment when it counts.
+    """
+    allowances = Allowances(office.stores.log, office.stores.signer.public)
+    try:
+        return allowances.of(payer, office.now_s())
+    except RefusedError:
+        return None
+
+
+def pace(settings: Trading) -> pacing.Limits:
+    """How much of what others say is taken, and what waits meanwhile."""
+    return pacing.Limits(
+        inbox_max=settings.inbox_max,
+        in_flight_max=settings.in_flight_max,
+        messages_per_s_max=settings.messages_per_s_max,
+        retry_most_s=settings.retry_max_s,
+    )
