@@ -5,10 +5,12 @@ and every send, and come back with its database.
 """
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from heapq import heappush
+from pathlib import Path
 from random import Random
 
 from market import BUYER, SELLER, memory
@@ -18,7 +20,7 @@ from tallytruth import CALM, CrashError, Truth, ViolationError, demand
 from agent.desks import BuyingDesk, BuyingRules, Effect, Look, SellingDesk, Send
 from agent.pacing import Backoff, Limits, Mail
 from agent.spending import DAY_S, Budget
-from agent.till import Purchase, Sale, Till
+from agent.till import Purchase, Sale, Tidemark, Till
 from ledger_client import messages
 from ledger_client.channels import Voucher
 from ledger_client.keys import SigningKey
@@ -61,6 +63,25 @@ class CrashingTill(Till):
         return super().withdraw(sale, n)
 
 
+class CrashingTidemark(Tidemark):
+    """A file that outlives its process, which may die just before and just after it is written."""
+
+    def __init__(self, simulation: "Market") -> None:
+        super().__init__(Path("nowhere"))
+        self.count: int | None = None
+        self._simulation = simulation
+
+    def read(self) -> int | None:
+        """What was written last."""
+        return self.count
+
+    def write(self, count: int) -> None:
+        """Keep it."""
+        self._simulation.maybe_crash()
+        self.count = count
+        self._simulation.maybe_crash()
+
+
 @dataclass(frozen=True)
 class Cast:
     """Who plays; a planted fault replaces one of them."""
@@ -87,13 +108,16 @@ class Market:
         self.stalls = {key: stall(key, seed) for key in sellers}
         self.world = World(self.random, {key: [] for key in sellers})
         self.now = 0.0
-        self.crashes = self.restores = self.refused = self.events = 0
+        self.crashes = self.restores = self.recognised = self.refused = self.events = 0
+        self.net: Counter[str] = Counter()
         self._heap: list[tuple[float, int, str, str, bytes]] = []
         self._number = 0
+        self._newest: dict[str, int] = {}
         self._retained: dict[tuple[str, str], bytes] = {}
         self._at_work = SELLER
-        self._copies: dict[SigningKey, bytes] = {}
-        self.tills = {key: self._till(memory()) for key in (*sellers, BUYER)}
+        self._copies: dict[SigningKey, tuple[bytes, int | None]] = {}
+        self.marks = {key: CrashingTidemark(self) for key in (*sellers, BUYER)}
+        self.tills = {key: self._till(key, memory()) for key in (*sellers, BUYER)}
         self._seen = dict.fromkeys(self.tills, -1)
         self._backoffs = {key: Backoff(LIMITS) for key in self.tills}
         self._mails = {key: Mail(LIMITS) for key in self.tills}
@@ -114,10 +138,19 @@ class Market:
 
     # --- the machinery
 
-    def _till(self, connection: sqlite3.Connection) -> CrashingTill:
-        till = self.cast.till.open(connection)
+    def _till(self, who: SigningKey, connection: sqlite3.Connection) -> CrashingTill:
+        """As a process finds it at its start, however often it dies in it."""
+        before = Till.open(connection).restores()
+        till = self.cast.till(connection, self.marks[who])
         till.simulation = self
-        return till
+        while True:
+            try:
+                till.recognise()
+            except CrashError:
+                self.crashes += 1
+            else:
+                self.recognised += till.restores() > before
+                return till
 
     def boot(self, who: SigningKey) -> None:
         """A new process over the database that is there."""
@@ -192,11 +225,14 @@ class Market:
             self.maybe_crash()
             self._note(effect)
             payload = messages.encode(effect.message)
-            if self.random.random() >= self.odds.loss:
+            lost = self.random.random() < self.odds.loss
+            self.net["lost"] += lost
+            if not lost:
                 sender = self._at_work.public.short_id
                 if isinstance(effect.message, Voucher):
                     self._retained[effect.peer, sender] = payload
                 copies = 2 if self.random.random() < self.odds.double else 1
+                self.net["doubled"] += copies - 1
                 for _ in range(copies):
                     self._plan(self.random.expovariate(1.5), effect.peer, sender, payload)
             self.maybe_crash()

@@ -2,8 +2,9 @@
 
 Two sellers have gateways that hear the same packets, some on both; a seller may want to be prepaid.
 Somebody plants forged messages and bad claims; now and then a process comes back with an old copy
-of its database. Then the net heals and all must agree. What is true is written down apart from what
-the parties believe, and compared after every event.
+of its database, and sometimes of its mark, so that only the others can tell. Then the net heals and
+all must agree. What is true is written down apart from what the parties believe, and compared after
+every event.
 """
 
 from functools import lru_cache
@@ -27,6 +28,8 @@ from ledger_client.settlement import Claim
 CHAOS_S = 25.0
 HEALED_S = 3_600.0
 EVENTS_MAX = 5_000
+WHOLE = 0.2
+"""How many of those who restore an old copy restore its mark with it."""
 
 
 @lru_cache(maxsize=4096)
@@ -42,8 +45,11 @@ class Simulation(Market):
 
     def step(self) -> None:
         """The next event, and whether everything still holds."""
-        self.now, _, act, sender, payload = heappop(self._heap)
+        self.now, number, act, sender, payload = heappop(self._heap)
         self.events += 1
+        if act in NAMES:
+            self.net["overtaken"] += number < self._newest.get(act, 0)
+            self._newest[act] = max(number, self._newest.get(act, 0))
         demand(self.events < EVENTS_MAX, "they talk in circles")
         try:
             self._act(act, sender, payload)
@@ -125,18 +131,24 @@ class Simulation(Market):
         if who in self._copies and self.random.random() < 10 * self.odds.restore:
             self.restores += 1
             connection = memory()
-            connection.deserialize(self._copies[who])
-            self.tills[who] = self._till(connection)
+            copy, mark = self._copies[who]
+            connection.deserialize(copy)
+            whole = self.random.random() < WHOLE  # with its mark: then only the others can tell
+            if whole:
+                self.marks[who].count = mark
+            self.tills[who] = self._till(who, connection)
             self._seen[who] = -1
             self.boot(who)
             if who in self.stalls:  # it would not sell the same again under the same number
                 at = self.stalls[who]
                 known = [self.tills[who].sold(self.sale(at), thing.source) for thing in at.stock]
                 at.stock.insert([*known, False].index(False), self.world.goods(who))
+            if who in self.stalls and whole:
+                at = self.stalls[who]
                 taken = self.purchase(at).side.n  # what nobody holds, nobody can show it
                 at.truth.sent = {n: s for n, s in at.truth.sent.items() if n <= taken}
         else:
-            self._copies[who] = self.tills[who]._db.serialize()
+            self._copies[who] = self.tills[who]._db.serialize(), self.marks[who].count
 
     def _forge(self) -> None:
         if self.random.random() >= 10 * self.odds.forgery:
