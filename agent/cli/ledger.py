@@ -1,19 +1,31 @@
-"""`milepost ledger`: the money of a record, recomputed by anybody."""
+"""`milepost ledger`: the money of a record, recomputed by anybody; vouchers turned into money."""
 
+import asyncio
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from agent.cli.artefacts import Json
+from agent import tower
+from agent.broker.endpoint import Endpoint
+from agent.cli import reaching
+from agent.cli.artefacts import Home, Json, Out
+from agent.cli.reaching import Ca, Cert, CertKey, PasswordFile, Url, User
+from agent.export import write_whole
+from agent.gateway.reaching import Way, reached
+from agent.home import Home as Folder
 from agent.home import HomeError
+from agent.remote import Line
+from agent.status import printable
 from ledger_client import record
 from ledger_client.bookkeeping import Books, replay_record
+from ledger_client.settlement import Claim, Outcome
 from ledger_client.settlement.movements import ISSUANCE
 from ledger_client.wording import money
 
-app = typer.Typer(no_args_is_help=True, help="The money of a record, recomputed by anybody.")
+app = typer.Typer(no_args_is_help=True, help="Money recomputed by anybody, and claimed.")
 
 
 @app.command()
@@ -43,6 +55,53 @@ def replay(
         f"{books.movements} movements, each follows from what its parties signed; balances sum to"
         f" {sum(books.balances.values())}"
     )
+
+
+@app.command()
+def vouchers(home: Home, out: Out) -> None:
+    """Write what this home was promised and did not claim, a file each: for a watchtower."""
+    folder = Folder(home)
+    if not folder.exists():
+        raise HomeError(f"{home}: expected the home folder of a gateway, there is no ledger.db")
+    out.mkdir(parents=True, exist_ok=True)
+    count = 0
+    for name, paper in tower.open_vouchers(folder):
+        write_whole(out / name, paper)
+        count += 1
+    typer.echo(f"{out}: {count} vouchers; whoever has them can claim for whom they pay, no more")
+
+
+@app.command()
+def claim(  # noqa: PLR0913, PLR0917  # the options of a command line
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Vouchers with terms.")],
+    gateway: Annotated[str, typer.Option(help="The short id of the gateway with the ledger.")],
+    broker: Url,
+    user: User,
+    password_file: PasswordFile = "",
+    ca: Ca = "",
+    cert: Cert = "",
+    cert_key: CertKey = "",
+) -> None:
+    """As a watchtower, turn vouchers into their payees' money: anybody may, over any account."""
+    claims = tower.read(files)
+    way = Way(broker, user, password_file, ca, cert, cert_key)
+    endpoint = reaching.stranger(user, way, "claim")
+    outcomes = asyncio.run(_claimed(endpoint, Line(user, gateway), claims))
+    for each, outcome in zip(claims, outcomes, strict=True):
+        had = money(outcome.claimed, each.terms.asset)
+        said = f"channel {outcome.channel.hex()[:16]}: {each.terms.payee.short_id} has {had} in all"
+        typer.echo(printable(said + (f"; {outcome.refusal}" if outcome.refusal else ""), 400))
+    if any(outcome.refusal for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+async def _claimed(endpoint: Endpoint, line: Line, claims: Sequence[Claim]) -> list[Outcome]:
+    async with reached(endpoint) as way, asyncio.TaskGroup() as tasks:
+        listening = tasks.create_task(line.run(way))
+        try:
+            return await line.claim(claims)
+        finally:
+            listening.cancel()
 
 
 def _plain(books: Books) -> dict[str, object]:
