@@ -9,7 +9,16 @@ from msgspec.structs import replace
 from rich.console import Console
 
 from agent.cli import view
-from agent.status import AccountView, BatchView, Board, ComponentView, Snapshot, printable
+from agent.status import (
+    AccountView,
+    AgreementView,
+    BatchView,
+    Board,
+    CheatView,
+    ComponentView,
+    Snapshot,
+    printable,
+)
 from firmware_bridge.packets import Advert, Notification
 from firmware_bridge.readings import Reading
 
@@ -143,6 +152,36 @@ def test_a_small_terminal_shows_states_values_and_money_of_eleven_components_who
     assert "1 receipts verified" in text
     assert "a note" in text
     assert "…" not in text
+
+
+AGREEMENT = AgreementView(
+    "activation-grant", "ab" * 32, ("brand", "runner"), "in force", "140 units", {}
+)
+CHEATS = tuple(
+    CheatView(f"cheat {number} [red]", float(number), outcome, "", {})
+    for number, outcome in enumerate(
+        (["refused", "no software could detect this"] * 6)[:10] + ["to come"] * 2
+    )
+)
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(80, 24), (100, 30), (138, 34), (138, 27)])
+def test_agreements_and_cheats_are_shown_beside_the_rest_or_in_turns(
+    columns: int, rows: int
+) -> None:
+    component = replace(snapshot().components[0], alias="tyre-front-right", state="broadcasting")
+    shown = snapshot(components=(component,) * 11, agreements=(AGREEMENT,) * 4, cheats=CHEATS)
+
+    pages = "".join(
+        rendered(replace(shown, now_ms=65_000 + turn * 4_000), columns, rows) for turn in range(3)
+    )
+
+    assert "cheats  10 of 12" in pages
+    assert "in force" in pages
+    assert "140 units" in pages
+    assert " undetectable " in pages
+    assert "cheat 9" in pages
+    assert "1 of 2 paid" in pages
 
 
 def test_a_broker_that_is_away_is_said_to_be() -> None:
