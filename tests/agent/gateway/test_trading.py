@@ -1,290 +1,74 @@
 """Agreements drive a real gateway: a recording on the air, a real broker, buyers with own tills."""
 
-import asyncio
-import os
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass, field, replace
+import json
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
+from dealing import (
+    CONFIGS,
+    DRIVER,
+    FUNDED,
+    PLATFORM,
+    Customer,
+    Judgement,
+    World,
+    books,
+    config,
+    shopping,
+    until,
+    world,
+)
 
-from agent import agreed, gateway
+from agent import gateway
 from agent.audit import verify_home
-from agent.config import Config, Trading, read
-from agent.demo.guests import Guest
-from agent.desks import BuyingDesk
-from agent.export import write_whole
+from agent.config import read
 from agent.gateway.listening import listening
 from agent.gateway.trading import trading
 from agent.licensed import Held, Judge
-from agent.remote import Ledger, RemoteSettlement
-from agent.running import Connection
+from agent.marks import Readings
+from agent.metering import Heard, Metered, spans
 from agent.status import Board
-from agent.stores import Stores
-from agent.tally import Buyer
-from agent.till import Purchase, Till
-from ledger_client import (
-    agreements,
-    bookkeeping,
-    cbor,
-    consents,
-    disclosure,
-    leaves,
-    shapes,
-    statements,
-)
-from ledger_client.agreements import DataLicence
+from agent.till import Till
+from ledger_client import cbor, disclosure, dues, leaves, shapes
+from ledger_client.agreements import DataLicence, MeteredService
 from ledger_client.channels import State, Terms
-from ledger_client.consents import Act
+from ledger_client.consents import Act, Standing
 from ledger_client.database import open_database
 from ledger_client.deeds import Deed
-from ledger_client.errors import RemoteError
-from ledger_client.keys import SigningKey
-from ledger_client.log import LogReader
 from ledger_client.messages import Item
-from ledger_client.settlement.embedded import Book
-
-CONFIGS = Path(__file__).parents[3] / "configs"
-BRAND, PLATFORM = SigningKey(b"b" * 32), SigningKey(b"p" * 32)
-DAY_S = 86_400
-
-
-def config(tmp_path: Path) -> Config:
-    """The recording in its own timing; nothing is said about whom to trade with."""
-    shipped, change = read(CONFIGS / "replay.toml"), msgspec.structs.replace
-    return change(
-        shipped,
-        gateway=change(shipped.gateway, home=str(tmp_path / "home"), demo=True),
-        radio=change(shipped.radio, replay_file=str(CONFIGS / "replay.jsonl")),
-        batch=change(shipped.batch, age_max_s=0.5),
-        trading=Trading(funded_minor_units=1_000_000, window_minor_units=100_000),
-    )
-
-
-@dataclass
-class World:
-    """A running gateway, and what a test does to its home meanwhile."""
-
-    stores: Stores
-    board: Board
-    door: "Door"
-    keys: dict[str, SigningKey] = field(default_factory=dict)
-
-    @property
-    def now_s(self) -> int:
-        return gateway.clock().wall_ms // 1000
-
-    def state(self, bought: Purchase) -> State | None:
-        """What the ledger says of a channel."""
-        stores = self.stores
-        book = Book.open(stores.connection, stores.log, stores.signer, now_s=lambda: self.now_s)
-        view = book.view(bought.terms.channel)
-        return None if view is None else view.state
-
-    def users(self) -> str:
-        """Whom our broker lets in by now."""
-        return (self.stores.home.broker / "nats.json").read_text()
-
-    def deed(self, document: dict[str, Any]) -> Deed:
-        """The agreement, signed by everybody."""
-        agreement = agreements.from_plain(document)
-        digest = agreements.digest(agreement)
-        acts = [
-            consents.sign_act(self.keys[party.name], digest, Act.SIGN, self.now_s)
-            for party in agreement.parties
-        ]
-        return Deed(agreement).joined(acts)
-
-    def keep(self, deed: Deed) -> Deed:
-        """Put it into the home, as `milepost accept` or `agreement sign --home` do."""
-        path = agreed.path_of(self.stores.home, deed.digest)
-        path.parent.mkdir(exist_ok=True)
-        write_whole(path, deed.encode())
-        return deed
-
-    def act(self, deed: Deed, name: str, act: Act) -> Deed:
-        """One party ends or withdraws."""
-        done = consents.sign_act(self.keys[name], deed.digest, act, self.now_s)
-        return self.keep(deed.joined([done]))
-
-    def licence(self, **changes: object) -> dict[str, Any]:
-        """The runner's readings for the brand, of which a platform has three tenths."""
-        purpose = str(changes.get("purpose", "training plans"))
-        return {
-            "kind": "data-licence",
-            "version": 1,
-            "ledger": self.stores.log.name,
-            "asset": "EUR/6",
-            "parties": [
-                {"name": name, "did": self.keys[name].public.did, "share_bps": bps}
-                for name, bps in (("runner", 7_000), ("brand", 0), ("platform", 3_000))
-            ],
-            "begins_s": self.now_s - 60,
-            "expires_s": self.now_s + DAY_S,
-            "notice_s": 0,
-            "least_provenance": 1,
-            "simulated": True,
-            "subject": self.stores.stream_for("runner", purpose).urn,
-            "grantor": "runner",
-            "payer": "brand",
-            "quantities": ["heart_rate"],
-            "resolution_s": 0,
-            "purpose": purpose,
-            "price": {"per": "reading", "minor_units": 50},
-            **changes,
-        }
-
-
-class Door:
-    """Where somebody else gets the way to the broker of the gateway."""
-
-    def __init__(self) -> None:
-        self._connection: asyncio.Queue[Connection] = asyncio.Queue()
-
-    async def run(self, connection: Connection) -> None:
-        self._connection.put_nowait(connection)
-
-    async def settle(self) -> None:
-        pass
-
-    async def enter(self) -> Connection:
-        """The way, once there is one."""
-        connection = await self._connection.get()
-        self._connection.put_nowait(connection)
-        return connection
-
-
-@asynccontextmanager
-async def world(settings: Config) -> AsyncIterator[World]:
-    """The gateway of `settings`, running until the end of the block, then drained."""
-    async with listening(settings) as scene:
-        stores = gateway.open_home(settings, scene.ears.components)
-        try:
-            board, stop, ready = Board(), asyncio.Event(), asyncio.Event()
-            dealing = trading(settings, stores, board, scene)
-            door = Door()
-            trade = replace(dealing.trade, deals=(*dealing.trade.deals, door))
-            running = gateway.compose(settings, stores, scene.ears, board, trade)
-            keys = {
-                "runner": stores.home.key("party-runner"),
-                "car": stores.home.key("party-car"),
-                "brand": BRAND,
-                "platform": PLATFORM,
-            }
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(running.run(stop, ready.set))
-                await ready.wait()
-                try:
-                    yield World(stores, board, door, keys)
-                finally:
-                    stop.set()
-        finally:
-            stores.close()
-
-
-class Brand:
-    """A buyer of its own: key, till, connection; the ledger is asked over the broker."""
-
-    def __init__(self, place: World, deed: Deed, till: Till) -> None:
-        self.deed, self.till = deed, till
-        self.refusals: list[str] = []
-        self.items: list[Item] = []
-        self._place = place
-        stores = place.stores
-        ledger = Ledger(stores.signer.public.short_id, stores.log.name, demo=True)
-        self.settlement = RemoteSettlement(BRAND, ledger)
-        desk = BuyingDesk(BRAND, till, accept=self._accept)
-        self.buyer = Buyer(desk, till, self.settlement, blame=self._blame)
-
-    def _accept(self, terms: Terms, item: Item) -> Any:  # noqa: ANN401  # as the judge
-        assert isinstance(self.deed.agreement, DataLicence)
-        standing = consents.standing(self.deed.agreement, self.deed.acts, self._place.now_s)
-        stores = self._place.stores
-        judge = Judge(Held(self.deed.agreement, standing), stores.signer.public, stores.log_key)
-        found = judge.accept(terms, item)
-        self.items.append(item)
-        return found
-
-    def _blame(self, _: str, error: RemoteError) -> None:
-        self.refusals.append(str(error))
-
-    @property
-    def terms(self) -> Terms:
-        stores = self._place.stores
-        payee = self._place.keys["runner"].public
-        return Terms(
-            *(stores.log.name, BRAND.public, BRAND.public, payee, "EUR/6", 60, os.urandom(16)),
-            simulated=True,
-            agreement=self.deed.digest,
-        )
-
-    async def run(self, connection: Connection) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.settlement.run(connection.broker))
-            tasks.create_task(self.buyer.run(connection.broker))
-            while True:
-                try:
-                    await self.buyer.open(self.terms, 500_000)
-                    break
-                except RemoteError as error:
-                    self.refusals.append(str(error))
-                    await asyncio.sleep(0.3)
-
-    async def settle(self) -> None:
-        pass
-
-    @property
-    def bought(self) -> Purchase:
-        return self.till.purchases(BRAND.public)[-1]
-
-    @property
-    def names(self) -> set[str]:
-        """What was disclosed to it."""
-        found = set[str]()
-        for item in self.items:
-            value = cbor.decode(item.body)
-            parts = shapes.array(value, "body")
-            for part in [parts] if isinstance(parts[0], bytes) else parts:
-                given = disclosure.parse(shapes.array(part, "part")[1])
-                every = given.chosen if isinstance(given, disclosure.Part) else given or ()
-                data = [each if isinstance(each, bytes) else each.leaf for each in every]
-                found |= {leaves.parse(leaf).name.rpartition("/")[2] for leaf in data}
-        return found
 
 
 @pytest.fixture
 def till(tmp_path: Path) -> Iterator[Till]:
-    with closing(open_database(tmp_path / "brand.db")) as connection:
+    with closing(open_database(tmp_path / "customer.db")) as connection:
         yield Till.open(connection)
 
 
-@asynccontextmanager
-async def shopping(place: World, brand: Brand) -> AsyncIterator[None]:
-    """The brand over a connection of its own, as soon as our broker lets it in."""
-    await until(lambda: BRAND.public.short_id in place.users())
-    connection = await place.door.enter()
-    guest = Guest(BRAND.public.short_id, brand)
-    async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(guest.run(connection))
-        yield
-        task.cancel()
+def licensee(place: World, deed: Deed) -> Judgement:
+    """A brand judges by the licence and the two keys of the gateway."""
+    licence, stores = deed.agreement, place.stores
+    assert isinstance(licence, DataLicence)
+
+    def judge(terms: Terms, item: Item, standing: Standing) -> bytes | Readings:
+        held = Held(licence, standing)
+        return Judge(held, stores.signer.public, stores.log_key).accept(terms, item)
+
+    return judge
 
 
-async def until(done: Callable[[], bool], seconds: float = 20) -> None:
-    async with asyncio.timeout(seconds):
-        while not done():  # noqa: ASYNC110  # tills tell nobody
-            await asyncio.sleep(0.1)
-
-
-def books(home: Path) -> bookkeeping.Books:
-    """What the record alone says of the money."""
-    with closing(open_database(home / "ledger.db", create=False)) as connection:
-        log = LogReader(connection)
-        entries = [(each.index, statements.verify(each.statement)) for each in log.entries()]
-        return bookkeeping.replay("milepost.local/log", entries)
+def disclosed(customer: Customer) -> list[leaves.Leaf]:
+    """What it was given, in all."""
+    found = []
+    for item in customer.items:
+        parts = shapes.array(cbor.decode(item.body), "body")
+        for part in [parts] if isinstance(parts[0], bytes) else parts:
+            given = disclosure.parse(shapes.array(part, "part")[1])
+            every = given.chosen if isinstance(given, disclosure.Part) else given or ()
+            found += [each if isinstance(each, bytes) else each.leaf for each in every]
+    return [leaves.parse(leaf) for leaf in found]
 
 
 async def test_a_licence_signed_while_the_gateway_runs_sells_until_the_consent_is_withdrawn(
@@ -292,22 +76,138 @@ async def test_a_licence_signed_while_the_gateway_runs_sells_until_the_consent_i
 ) -> None:
     async with world(config(tmp_path)) as place:
         deed = place.keep(place.deed(place.licence()))
-        brand = Brand(place, deed, till)
+        brand = Customer(place, "brand", deed, till, licensee(place, deed))
         async with shopping(place, brand):
             await until(lambda: bool(till.purchases()) and brand.bought.side.n >= 2)
             place.act(deed, "runner", Act.WITHDRAW)
             await until(lambda: place.state(brand.bought) is State.CLOSED)
-            sold = brand.bought.side.due
-            await asyncio.sleep(1.5)
-            assert brand.bought.side.due == sold
+        runner = place.keys["runner"].public
 
-    paid = brand.bought.side.due
-    assert brand.names == {"heart_rate"}
-    assert paid > 0
-    assert paid % 50 == 0
+    assert {each.name for each in disclosed(brand)} == {"heart-strap/heart_rate"}
+    assert brand.paid == 50 * len(disclosed(brand)) > 0
     assert sum(verify_home(tmp_path / "home").balances.values()) == 0
-    found = books(tmp_path / "home")
-    assert found.balances[PLATFORM.public.thumbprint] == paid * 3 // 10
-    runner = place.keys["runner"].public
-    assert found.balances[runner.thumbprint] == paid - paid * 3 // 10
-    assert found.balances[BRAND.public.thumbprint] == 1_000_000 - paid
+    balances = books(tmp_path / "home").balances
+    assert balances[PLATFORM.public.thumbprint] == brand.paid * 3 // 10
+    assert balances[runner.thumbprint] == brand.paid - brand.paid * 3 // 10
+    assert balances[brand.key.public.thumbprint] == FUNDED - brand.paid
+
+
+async def test_a_licence_by_the_slot_pays_one_reading_in_each_and_discloses_no_more(
+    tmp_path: Path, till: Till
+) -> None:
+    async with world(config(tmp_path)) as place:
+        price = {"per": "period", "minor_units": 700, "period_s": 60}
+        begins_s = place.now_s - 56  # so that a period is over in a few seconds
+        document = place.licence(
+            price=price, resolution_s=2, quantities=["heart_rate", "speed"], begins_s=begins_s
+        )
+        deed = place.keep(place.deed(document, at_s=begins_s))
+        brand = Customer(place, "brand", deed, till, licensee(place, deed))
+        async with shopping(place, brand):
+            await until(lambda: bool(till.purchases()) and brand.bought.side.n >= 1)
+
+    slots = [
+        (each.name.partition("/")[2], (each.time_s - begins_s) // 2) for each in disclosed(brand)
+    ]
+    assert brand.paid == 700
+    assert {quantity for quantity, _ in slots} == {"heart_rate", "speed"}
+    assert len(set(slots)) == len(slots)
+
+
+def car_recording(path: Path) -> Path:
+    """An adapter that tells the odometer twice a second: a km in between, from 100 km on."""
+    with path.open("w", encoding="ascii") as file:
+        for number in range(60):
+            line = {
+                "from": "obd",
+                "address": "F0:00:00:00:02:05",
+                "wall_ms": 1_795_316_727_000 + 500 * number,
+                "boottime_ms": 3_559_000 + 500 * number,
+                "request": "01A6",
+                "text": f"7E80641A6{1_000 + 10 * number:08X}\r\r>",
+                "bonded": False,
+            }
+            file.write(json.dumps(line) + "\n")
+    return path
+
+
+async def test_a_shared_car_is_billed_by_km_minute_and_use_out_of_its_deposit(
+    tmp_path: Path, till: Till
+) -> None:
+    """The final bill comes when the agreement expires; what is left of the deposit goes back."""
+    settings = config(tmp_path, car_recording(tmp_path / "car.jsonl"))
+    async with world(settings, ("car",)) as place:
+        begins_s = place.now_s - 600
+        document = place.service("car", "driver", begins_s=begins_s, expires_s=place.now_s + 8)
+        deed = place.keep(place.deed(document, at_s=begins_s + 60))
+        service = deed.agreement
+        assert isinstance(service, MeteredService)
+        base: list[float] = []
+        used: dict[str, int] = {}
+
+        def judge(terms: Terms, item: Item, standing: Standing) -> bytes:
+            heard = place.board.newest("obd", "odometer")
+            assert heard is not None
+
+            def first(_: bytes, __: str, value: float) -> float:
+                base.append(value)
+                return base[0]
+
+            found = spans(
+                service, standing, {"m": Heard(*heard)}, first, now_s=place.now_s, demo=True
+            )
+            return Metered(service, standing, found, simulated=True).accept(
+                terms, item, place.now_s
+            )
+
+        driver = Customer(place, "driver", deed, till, judge)
+        async with shopping(place, driver):
+            await until(
+                lambda: bool(till.purchases()) and place.state(driver.bought) is State.CLOSED
+            )
+
+    for item in driver.items:
+        unit = shapes.text(shapes.array(cbor.decode(item.body), "unit", 4)[1], "unit")
+        used[unit] = used.get(unit, 0) + {"m": 1_000, "s": 60, "use": 1}[unit]
+    bill = dues.bill(service, used)
+    assert used["m"] >= 3_000
+    assert (used["use"], used["s"] // 60) in {(1, 8), (1, 9), (1, 10)}
+    assert driver.paid == bill.total
+    balances = books(tmp_path / "home").balances
+    assert balances[DRIVER.public.thumbprint] == FUNDED - bill.total
+    assert balances[place.keys["car"].public.thumbprint] == bill.total
+    assert bill.to_refund == max(0, 400_000 - bill.total)
+
+
+async def test_both_sides_of_a_service_in_one_home_pay_and_are_paid(tmp_path: Path) -> None:
+    settings = config(tmp_path, car_recording(tmp_path / "car.jsonl"))
+    async with world(settings, ("car", "fleet")) as place:
+        prices = [{"unit": "m", "per": 1_000, "minor_units": 30_000}]
+        deed = place.keep(place.deed(place.service("fleet", "car", prices=prices)))
+        stores = place.stores
+        await until(
+            lambda: any(
+                sale.side.best >= 60_000 and sale.terms.agreement == deed.digest
+                for sale in stores.till.sales()
+            )
+        )
+        keys = place.keys
+
+    balances = books(tmp_path / "home").balances
+    paid = balances[keys["fleet"].public.thumbprint]
+    assert paid >= 60_000
+    assert paid % 30_000 == 0
+    assert sum(verify_home(tmp_path / "home").balances.values()) == 0
+
+
+async def test_on_a_demo_street_its_strangers_trade(tmp_path: Path) -> None:
+    settings = read(CONFIGS / "demo.toml")
+    home = msgspec.structs.replace(settings.gateway, home=str(tmp_path / "home"))
+    settings = msgspec.structs.replace(settings, gateway=home)
+
+    async with listening(settings) as scene:
+        stores = gateway.open_home(settings, scene.ears.components)
+        dealing = trading(settings, stores, Board(), scene)
+        stores.close()
+
+    assert "dashboard" in dealing.trade.guests
