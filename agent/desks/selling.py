@@ -69,7 +69,7 @@ class SellingDesk:
 
     def room(self, channel: bytes) -> int:
         """The greatest price that can be sold now, in minor units; 0 before the buyer was heard."""
-        return self._sale(channel).side.room() if channel in self._heard else 0
+        return self._credited(self._sale(channel)).side.room() if channel in self._heard else 0
 
     def heard(self, channel: bytes) -> bool:
         """Whether the buyer has said in this run where it stands: so its best voucher is here."""
@@ -81,7 +81,7 @@ class SellingDesk:
             return 0
         done = 0
         with self._till.transaction():
-            sale = self._sale(channel)
+            sale = self._credited(self._sale(channel))
             for thing in goods:
                 rest = self._rest(sale, thing)
                 if rest is not None:
@@ -127,7 +127,7 @@ class SellingDesk:
 
     def greet(self) -> list[Send]:
         """Where we stand, for every buyer: sent on every connect."""
-        return [self._say(self._sale(sale.terms.channel)) for sale in self.channels()]
+        return [self._say(sale) for sale in self.channels()]
 
     def receive(self, peer: str, message: Message) -> list[Effect]:
         """What follows from a buyer's message; nothing for one that is meant for a buyer.
@@ -269,6 +269,10 @@ class SellingDesk:
         sale = self._till.sale(channel)
         if sale is None or sale.terms.payee != self.party:
             raise RemoteError(f"no channel {channel.hex()[:16]} on which we sell")
+        return sale
+
+    def _credited(self, sale: Sale) -> Sale:
+        """With the window that its payer has by now."""
         side = sale.side
         window = self._credit.window(*self._till.history(sale.terms))
         if window < 0:  # what is to be prepaid stays as it was when the channel began
@@ -286,7 +290,7 @@ class SellingDesk:
         return Send(payer(sale.terms), sale.terms.channel, message)
 
     def _say(self, sale: Sale) -> Send:
-        side = sale.side
+        side = self._credited(sale).side
         place = (side.funded, side.claimed, side.due, side.n)
         standing = Standing(sale.terms, *place, sale.voucher, None, self._run, None, side.window)
         return self._send(sale, standing)
