@@ -1,21 +1,28 @@
 """`milepost app`: a third party's program as a component with a certificate and a budget."""
 
+import asyncio
 import json
 import time
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from agent import apps, granting, topics
+from agent import appbuyer, apps, granting, topics
+from agent.appbuyer import AppBuyer, Credentials
 from agent.apps import Granted
 from agent.cli.artefacts import Home, Json, now_s
 from agent.export import write_whole
+from agent.gateway.reaching import reached
 from agent.granting import Wanted
 from agent.home import Home as Folder
 from agent.home import HomeError
 from agent.status import printable
+from agent.till import Tidemark, Till
+from ledger_client.database import open_database
+from ledger_client.leaves import Leaf
 from ledger_client.wording import money
 
 DONE_WAIT_MAX_S = 10.0
@@ -109,6 +116,33 @@ def revoke(name: Name, home: Home) -> None:
     typer.echo("its connection ends when the operator of the broker adds to its access file:")
     typer.echo(f"user {granted.key.short_id}\ntopic deny #")
     typer.echo("and reloads it (Mosquitto: kill -HUP)")
+
+
+@app.command()
+def buy(
+    credentials: Annotated[Path, typer.Argument(help="What the grant wrote.")],
+    till: Annotated[Path, typer.Option(help="The file in which we keep what we hold and owe.")],
+    seconds: Annotated[float, typer.Option(help="How long; 0 until Ctrl-C.")] = 0.0,
+) -> None:
+    """Buy as an app of another gateway, on its ledger: every reading checked, then paid for."""
+    told = appbuyer.read(credentials)
+    with closing(open_database(till)) as connection:
+        mark = Tidemark.beside(till)
+        buyer = AppBuyer(told, Till.open(connection, mark), lambda *each: _show(told.asset, *each))
+        with suppress(KeyboardInterrupt):
+            asyncio.run(_bought(told, buyer, seconds))
+
+
+async def _bought(told: Credentials, buyer: AppBuyer, seconds: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds or None), reached(told.endpoint) as broker:
+            await buyer.run(broker)
+
+
+def _show(asset: str, reading: Leaf, price: int) -> None:
+    when = datetime.fromtimestamp(reading.time_s, UTC).strftime("%H:%M:%S")
+    line = f"{when}  {reading.name}  {reading.value} {reading.unit}  {money(price, asset)}"
+    typer.echo(printable(line, 400))
 
 
 def _done(folder: Folder, granted: Granted, sentence: str) -> None:

@@ -7,11 +7,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from box import Box
 from brokers import MemoryBroker
 
 from agent import apps, granting, keyring
+from agent.appbuyer import AppBuyer, Credentials, read
 from agent.broker import BrokerError
 from agent.broker.endpoint import Endpoint
 from agent.clock import minute_s
@@ -20,6 +22,7 @@ from agent.desks import BuyingDesk
 from agent.gateway.apps import outsiders
 from agent.goods import ReadingsWanted
 from agent.granting import Wanted
+from agent.home import HomeError
 from agent.running import Connection
 from agent.stores import Stores
 from agent.tally import Buyer
@@ -159,6 +162,43 @@ async def test_what_was_granted_is_sold_and_an_app_that_is_cut_off_pays_what_it_
     assert view is not None
     assert claimed == [250], "five readings of the car's tyre, none of the runner"
     assert (view.state, view.claimed) == (State.CLOSED, 250)
+
+
+async def test_a_milepost_elsewhere_buys_on_this_ledger_and_goes_on_after_a_restart(
+    site: Site, tmp_path: Path
+) -> None:
+    told = granting.grant(site.stores.home, ASKED, site.now_s())
+    credentials = msgspec.convert(told, Credentials)
+    till = Till.open(open_database(tmp_path / "till.db"))
+    seen: list[tuple[str, float | str, int]] = []
+
+    async def until_paid(total: int) -> None:
+        app = AppBuyer(
+            credentials, till, lambda leaf, price: seen.append((leaf.name, leaf.value, price))
+        )
+        async with asyncio.TaskGroup() as tasks:
+            buying = tasks.create_task(app.run(site.broker))
+            await until(lambda: [sale.side.best for sale in site.apps.seller.channels()] == [total])
+            buying.cancel()
+
+    async with at_work(site):
+        for total in (250, 500):
+            site.box.hear(site.stores, 5, "car")
+            site.box.prove(site.stores)
+            await until_paid(total)
+
+    assert {name for name, _, _ in seen} == {"tyre/tyre_pressure"}
+    assert [price for _, _, price in seen] == [50] * 10
+    (purchase,) = till.purchases()
+    assert (purchase.side.funded, purchase.side.signed) == (1_000_000, 500)
+
+
+def test_credentials_that_are_none_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "other").write_text("{}")
+
+    for name in ("other", "nowhere"):
+        with pytest.raises(HomeError, match="expected"):
+            read(tmp_path / name)
 
 
 async def test_when_the_broker_does_not_take_it_over_it_is_tried_again(site: Site) -> None:
