@@ -74,7 +74,7 @@ class BrandDesk:
         self.given: dict[bytes, bytes] = {}
         """The notes it gave, by the key of their holder."""
         self.taken: set[bytes] = set()
-        """The notes of others that it took in this run, by digest."""
+        """The notes of others that it took, by digest."""
         self.owing: dict[PublicKey, int] = {}
         """What it owes each of the others, all time."""
         self.owed: dict[PublicKey, tuple[int, bytes]] = {}
@@ -192,6 +192,7 @@ class BrandDesk:
             if note.brand == said.debtor and covered + note.amount <= said.total:
                 covered += note.amount
                 del self._asking[digest]
+                self._keep(redemption)
                 self.taken.add(digest)
                 yield customer, "res", {"taken": text(redemption)}
 
@@ -209,7 +210,9 @@ class BrandDesk:
                 self.given[holder.raw] = statement.signed
             case Redemption(note=note, at=at, digest=digest):
                 self._spent[note] = digest
-                if at != self.key.public:
+                if at == self.key.public:
+                    self.taken.add(note)
+                else:
                     self.owing[at] = self.owing.get(at, 0) + self._amount
             case Owed(debtor=debtor, total=total):
                 self.owed[debtor] = total, statement.signed

@@ -98,7 +98,7 @@ def _ecosystem(market: Market) -> tuple[str, dict[str, object]]:
     made = loyalty.netted
     facts: dict[str, object] = {
         "notes_given": given,
-        "notes_taken_in_this_run": taken,
+        "notes_taken": taken,
         "pseudonyms": len(loyalty.wallet.ids),
         "owed": {
             f"{names[debtor]} to {name}": total

@@ -23,6 +23,7 @@ from ledger_client.values import Note, Redemption
 LOOK_EVERY_S = 1.0
 NOTES_MAX = 100
 """A wallet asks one brand for no more."""
+REDEEMED_AT_ONCE_MAX = 8
 
 
 def secret_of(home: Home) -> bytes:
@@ -63,11 +64,10 @@ class Wallet:
         """Every note it ever had, by digest."""
         self._redemptions: dict[bytes, Statement] = {}
         self.taken: set[bytes] = set()
-        """The notes that a brand took, by digest, as far as is known in this run."""
+        """The notes of which a brand said in this run that it took them, by digest."""
         if self._file.exists():
             for each in values.unpack(self._file.read_bytes()):
                 self._remember(each)
-        self._had = frozenset(self._redemptions)
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -81,9 +81,9 @@ class Wallet:
             while True:
                 for brand in self._brands:
                     await self._ask(connection.broker, brand)
-                for note in list(self.notes.values()):
-                    if note.digest not in self.taken | self._had:
-                        await self._redeem(connection.broker, note)
+                waiting = [each for each in self.notes.values() if each.digest not in self.taken]
+                for note in waiting[:REDEEMED_AT_ONCE_MAX]:
+                    await self._redeem(connection.broker, note)
                 await asyncio.sleep(LOOK_EVERY_S)
 
     async def settle(self) -> None:

@@ -118,4 +118,4 @@ def test_the_same_demo_settles_over_mosquitto_with_mutual_tls(tmp_path: Path) ->
     assert int(str(summary["settled_minor_units"])) > 0
     assert int(str(summary["observed"])) > 0
     assert isinstance(summary["agreements"], list)
-    assert summary["agreements"][-1]["facts"]["notes_taken_in_this_run"] > 0
+    assert summary["agreements"][-1]["facts"]["notes_taken"] > 0

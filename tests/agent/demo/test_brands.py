@@ -122,7 +122,9 @@ def test_a_note_of_another_is_cleared_there_before_it_is_taken(tmp_path: Path) -
     assert isinstance(taken[3][0], Redemption)
     assert platform.owed == {BRAND.public: (100, promised)}
     assert desk(tmp_path).owing == {PLATFORM.public: 100}
-    assert desk(tmp_path, PLATFORM).owed == platform.owed
+    again = desk(tmp_path, PLATFORM)
+    assert (again.owed, again.taken) == (platform.owed, platform.taken)
+    assert say(again, SHOPPER, shown(given)) == [later]
 
 
 def test_a_note_of_its_own_is_taken_at_once(tmp_path: Path) -> None:

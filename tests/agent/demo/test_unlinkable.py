@@ -30,7 +30,7 @@ from ledger_client.values import Note, Redemption
 
 pytestmark = pytest.mark.slow
 
-SECONDS = 11.0
+SECONDS = 9.0
 
 
 class Ear:
