@@ -44,10 +44,11 @@ class Gateway(Strict, frozen=True):
 class Radio(Strict, frozen=True):
     """Which radio to listen with, and how much may wait behind it.
 
-    `auto` takes BlueZ where an adapter answers and never the virtual radio.
+    `auto` takes BlueZ where an adapter answers and never the virtual radio. `none` hears nothing: a
+    gateway that only keeps a log for others.
     """
 
-    kind: Literal["auto", "bluez", "virtual", "replay"] = "auto"
+    kind: Literal["auto", "bluez", "virtual", "replay", "none"] = "auto"
     adapter: str = "hci0"
     connections_max: Annotated[int, Meta(ge=1, le=64)] = 8
     packets_max: Count = 10_000

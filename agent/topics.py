@@ -174,7 +174,11 @@ def nats_subjects(filters: Iterable[str]) -> tuple[str, ...]:
     return tuple(subjects)
 
 
-def mosquitto_acl(gateways: Mapping[str, Iterable[str]], dashboards: Iterable[str] = ()) -> str:
+def mosquitto_acl(
+    gateways: Mapping[str, Iterable[str]],
+    dashboards: Iterable[str] = (),
+    witnesses: Iterable[str] = (),
+) -> str:
     """Write Mosquitto's access file: the four rules as patterns, then who relays and who watches.
 
     `gateways` maps a gateway to the components that it relays for. Patterns apply to every user,
@@ -195,4 +199,6 @@ def mosquitto_acl(gateways: Mapping[str, Iterable[str]], dashboards: Iterable[st
         lines += ["", f"user {level(dashboard)}"]
         lines += [f"topic deny {ROOT}/c/{dashboard}/#", f"topic deny {ROOT}/in/#"]
         lines += [f"topic read {topic}" for topic in DASHBOARD.subscribe]
+    for witness in witnesses:
+        lines += ["", f"user {level(witness)}", f"topic read {checkpoint_of_all()}"]
     return "\n".join(lines) + "\n"

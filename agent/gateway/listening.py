@@ -4,6 +4,7 @@ Each engine is imported in its own case, so one that is not chosen costs nothing
 is never a fallback: where no adapter answers, `auto` says what mends it.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ from agent.home import Home
 from agent.pipeline import Component
 from agent.running import Ears
 from firmware_bridge.errors import RadioUnavailableError
-from firmware_bridge.radio import Device, Radio
+from firmware_bridge.packets import Advert
+from firmware_bridge.radio import Device, Health, LinkView, Radio, Sink
 
 if TYPE_CHECKING:
     from firmware_bridge.neighbourhood import Neighbourhood
@@ -47,18 +49,46 @@ async def listening(config: Config) -> AsyncIterator[Scene]:
             yield Scene(Ears(await _bluez(config, components), components))
         case "replay":
             yield Scene(Ears(_replay(config), gateway.read_components(config)))
+        case "none":
+            _expect_no_components(config, "which hears nothing")
+            yield Scene(Ears(NoRadio(), ()))
         case "virtual":
-            if config.components:
-                raise ConfigError(
-                    'components: expected none with radio.kind = "virtual", which brings its own,'
-                    f" got {len(config.components)}"
-                )
+            _expect_no_components(config, "which brings its own")
             from agent.demo.street import UNIT_J, street, units_sold  # noqa: PLC0415  # heavy: bumble
 
             meter_j = units_sold(Home(Path(config.gateway.home))) * UNIT_J
             connections_max = config.radio.connections_max
             async with street(gateway.clock, STREET_SEED, connections_max, meter_j) as scene:
                 yield Scene(scene.ears, scene.neighbourhood)
+
+
+def _expect_no_components(config: Config, why: str) -> None:
+    if config.components:
+        raise ConfigError(
+            f'components: expected none with radio.kind = "{config.radio.kind}", {why},'
+            f" got {len(config.components)}"
+        )
+
+
+class NoRadio:
+    """Where there is nothing to be heard: a box that keeps a log for others."""
+
+    kind = "none"
+    health = Health(0, 0)
+
+    async def run(self, sink: Sink) -> None:
+        """Hear nothing until cancelled."""
+        del sink
+        await asyncio.Event().wait()
+
+    def links(self) -> tuple[LinkView, ...]:
+        """No links."""
+        return ()
+
+    async def scan(self, seconds: float) -> list[Advert]:
+        """Nobody is there."""
+        del seconds
+        return []
 
 
 async def _bluez(config: Config, components: Sequence[Component]) -> Radio:

@@ -129,6 +129,6 @@ def test_a_filter_of_everything_below_includes_the_topic_itself_on_nats() -> Non
 def test_the_access_file_for_mosquitto_is_the_one_that_the_rules_make() -> None:
     rules = [line for line in ACL.read_text().splitlines() if not line.startswith("#")]
 
-    made = topics.mosquitto_acl({"gateway": ["component"]}, ["dashboard"])
+    made = topics.mosquitto_acl({"gateway": ["component"]}, ["dashboard"], ["witness"])
 
     assert "\n".join(rules) + "\n" == made

@@ -27,13 +27,14 @@ RULES = {
     "brand": topics.component_rules("brand"),
     "mallory": topics.component_rules("mallory"),
     "dashboard": topics.DASHBOARD,
+    "witness": topics.witness_rules("witness"),
 }
 QUICK = Limits(backoff_max_s=0.5)
 
 
 @dataclass(frozen=True)
 class Site:
-    """A running broker with the four users of RULES."""
+    """A running broker with the users of RULES."""
 
     kind: str
     endpoint: Callable[[str], Endpoint]
@@ -104,7 +105,8 @@ async def mosquitto_site(folder: Path, certificates: Path) -> AsyncIterator[Site
     text = text.replace("/etc/mosquitto/milepost/", f"{certificates}/")
     text = text.replace("/var/lib/mosquitto/", f"{folder}/")
     folder.mkdir(exist_ok=True)  # noqa: ASYNC240  # nothing else runs yet
-    (folder / "acl").write_text(topics.mosquitto_acl({"gateway": ["shoe"]}, ["dashboard"]))
+    access = topics.mosquitto_acl({"gateway": ["shoe"]}, ["dashboard"], ["witness"])
+    (folder / "acl").write_text(access)
     conf = folder / "mosquitto.conf"
     conf.write_text(text + ("user root\n" if os.getuid() == 0 else ""))
 

@@ -253,3 +253,28 @@ async def test_a_wrong_password_or_no_certificate_is_refused(open_site: Any) -> 
 
         with pytest.raises(BrokerError, match="refuses stranger"):
             await asyncio.wait_for(broker.run(), 20)
+
+
+async def test_a_witness_is_delivered_every_checkpoint_and_nothing_else_of_others(
+    open_site: Any,
+) -> None:
+    async with (
+        open_site() as site,
+        site.client("witness") as witness,
+        site.client("gateway") as gateway,
+    ):
+        for filters in (
+            topics.checkpoint_of_all(),
+            topics.said_by_all(),
+            topics.said_to("gateway"),
+        ):
+            with suppress(aiomqtt.MqttError):
+                await witness.subscribe(filters, qos=1)
+        await gateway.publish(topics.status("gateway"), b"private", qos=1)
+        await gateway.publish(topics.checkpoint("gateway"), b"head", qos=1, retain=True)
+        await gateway.publish(topics.tele("shoe", "speed"), b"private", qos=1)
+        await gateway.publish(topics.checkpoint("gateway"), b"end", qos=1, retain=True)
+
+        heard = await collect(witness, b"end")
+
+    assert set(heard) == {(topics.checkpoint("gateway"), b"head")}
