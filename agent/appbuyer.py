@@ -1,7 +1,7 @@
 """A milepost that buys elsewhere, as an app: on another gateway's ledger, with its credentials.
 
-All that a buyer at home checks is checked here: signatures, the receipt of the log, every leaf, price
-and sum; and nothing is promised before it is on disk.
+All that a buyer at home checks is checked here: signatures, the receipt of the log, every leaf,
+price and sum; and nothing is promised before it is on disk.
 """
 
 import asyncio
