@@ -21,6 +21,8 @@ from ledger_client.log import Log, LogReader
 FOLDER = "agreements"
 FILES_MAX = 10_000
 
+_MINUTE_S = 60
+
 _log = logging.getLogger(__name__)
 
 Governing = Callable[[str, int], bytes | None]
@@ -130,7 +132,7 @@ class Shelf:
         self._log = log
         self._seen: dict[Path, tuple[int, int]] = {}
         self._deeds: dict[Path, Deed] = {}
-        self._trust = -1
+        self._trust = self._minute = -1
         self._holdings: dict[bytes, Holding] = {}
 
     def open(self, now_s: int) -> None:
@@ -145,12 +147,13 @@ class Shelf:
         self._digest(now_s)
 
     def look(self, now_s: int) -> bool:
-        """Read what is new, put its acts onto the log; whether anything is otherwise than before.
+        """Read what is new, put its acts onto the log; whether anything may have changed.
 
         A file that cannot be read or is none says so once, and the deed that it held stays.
         """
-        files = self._files()
-        if files == self._seen and self._trust == len(self._log.trust_positions()):
+        files, minute = self._files(), now_s // _MINUTE_S
+        seen = (self._seen, self._trust, self._minute)
+        if seen == (files, len(self._log.trust_positions()), minute):
             return False
         for path in [path for path in self._deeds if path not in files]:
             del self._deeds[path]
@@ -199,7 +202,7 @@ class Shelf:
 
     def _digest(self, now_s: int) -> None:
         publish(self._log, [*self._deeds.values()], now_s)
-        self._trust = len(self._log.trust_positions())
+        self._trust, self._minute = len(self._log.trust_positions()), now_s // _MINUTE_S
         changes_s = owner_changes_s(self._log)
         holdings = {}
         for deed in self._deeds.values():

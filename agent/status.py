@@ -70,6 +70,17 @@ class CheatView(msgspec.Struct, frozen=True):
     evidence: dict[str, object]
 
 
+class Governed(msgspec.Struct, frozen=True):
+    """One agreement: its digest in hex, where it stands, and whether it `governs` anything now."""
+
+    agreement: str
+    kind: str
+    state: str
+    about: str
+    governs: bool
+    until_s: int
+
+
 class Snapshot(msgspec.Struct, frozen=True):
     """Everything that is shown of a running gateway. Counts are since this start."""
 
@@ -96,6 +107,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     traffic: tuple[str, ...] = ()
     orders: dict[str, str] = {}
     agreements: tuple[AgreementView, ...] = ()
+    governed: tuple[Governed, ...] = ()
     cheats: tuple[CheatView, ...] = ()
 
 

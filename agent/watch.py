@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from agent import __version__
+from agent import __version__, governed
 from agent.running import Running
 from agent.status import AccountView, ComponentView, Snapshot, printable
 
@@ -54,6 +54,10 @@ def snapshot(
         asset=asset,
         traffic=tuple(traffic),
         orders=dict(running.board.orders),
+        governed=tuple(
+            governed.view(each, running.stores.streams, now.stamp.wall_ms // 1000)
+            for each in running.stores.shelf.holdings()
+        ),
     )
 
 

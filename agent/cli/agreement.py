@@ -1,17 +1,19 @@
 """`milepost agreement`: a standard agreement from a form to a deed that all its parties signed."""
 
 import json
+import re
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
-from agent import agreed
+from agent import agreed, governed
 from agent.cli.artefacts import Json, Out, now_s
 from agent.export import write_whole
+from agent.home import PARTY, HomeError
 from agent.home import Home as Folder
-from agent.home import HomeError
 from agent.recording import make_stream
 from agent.registry import Registry
 from agent.status import printable
@@ -20,10 +22,11 @@ from ledger_client.agreements import Agreement, DataLicence
 from ledger_client.consents import Act, Standing
 from ledger_client.database import open_database
 from ledger_client.deeds import Deed
-from ledger_client.keys import SigningKey, read_key
+from ledger_client.keys import SigningKey, create_key, read_key
 from ledger_client.log import LogReader
 
 LINE_CHARACTERS_MAX = 400
+_MINUTE_S = 60
 
 app = typer.Typer(no_args_is_help=True, help="Standard agreements: write, read, sign, check.")
 
@@ -56,6 +59,44 @@ def new(
     deed = Deed(agreements.from_plain(plain))
     write_whole(out, deed.encode())
     _say(wording.text(deed.agreement))
+
+
+@app.command()
+def party(
+    name: Annotated[str, typer.Argument(help="Of whom; the key is party-NAME.")] = "",
+    home: HomeOrNone = None,
+    key: KeyFile = None,
+) -> None:
+    """Print who a key is in an agreement, making the key if there is none yet."""
+    if (key is None) == (home is None or not name):
+        raise typer.BadParameter("expected a NAME and --home, or --key", param_hint="--key")
+    if key is None and not re.fullmatch(r"[a-z][a-z0-9-]{0,31}", name):
+        raise typer.BadParameter("expected a name of a-z, 0-9 and -", param_hint="NAME")
+    place = key or Folder(home or Path()).key_path(f"{PARTY}{name}")
+    typer.echo((read_key(place) if place.exists() else create_key(place)).public.did)
+
+
+@app.command(name="list")
+def list_(
+    home: Annotated[Path, typer.Option("--home", help="The gateway's home folder.")],
+    as_json: Json = False,  # noqa: FBT002  # a flag of the command line
+) -> None:
+    """Every agreement of a home: where it stands, and what it governs now."""
+    folder = Folder(home)
+    with closing(open_database(folder.ledger_db, create=False)) as connection:
+        changes_s = agreed.owner_changes_s(LogReader(connection))
+        registry = Registry(connection)
+        registry.create()
+        urns = registry.streams()
+        found = []
+        for deed in agreed.kept(folder):
+            standing = consents.standing(deed.agreement, deed.acts, now_s(), changes_s)
+            held = agreed.Holding(deed, deed.digest, standing)
+            found.append(governed.view(held, urns, now_s()))
+    if as_json:
+        typer.echo(json.dumps([msgspec.to_builtins(each) for each in found]))
+        return
+    _say("\n".join(map(governed.line, found)) or "there are no agreements in this home")
 
 
 @app.command()
@@ -98,7 +139,7 @@ def end(
         bool, typer.Option("--withdraw", help="Take the consent back, at once.")
     ] = False,
 ) -> None:
-    """End an agreement, after its notice; or withdraw the consent that it needs."""
+    """End an agreement at the next full minute and after its notice; or withdraw the consent."""
     _act(file, Act.WITHDRAW if withdraw else Act.END, home, _key(home, signer, key))
 
 
@@ -156,7 +197,8 @@ def _act(file: Path, act: Act, home: Path | None, key: SigningKey) -> None:
     deed = agreed.read(file)
     if home is not None and act is Act.SIGN:
         _expect_purpose(Folder(home), deed.agreement)
-    deed = deed.joined([consents.sign_act(key, deed.digest, act, now_s())])
+    at_s = now_s() + (_MINUTE_S - 1 if act is Act.END else 0)
+    deed = deed.joined([consents.sign_act(key, deed.digest, act, at_s)])
     write_whole(file, deed.encode())
     if home is not None:
         folder = Folder(home)

@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from agent import statusboard
+from agent import governed, statusboard
 from agent.home import Home, HomeError
 from agent.resting import Resting, at_rest
 from agent.status import AccountView, ComponentView, Snapshot, printable
@@ -84,6 +84,7 @@ def _lines(now: Snapshot) -> list[str]:
         ),
         *(_component(each, now.now_ms) for each in now.components),
         *(_account(each, now.asset) for each in now.money),
+        *(f"agreement    {printable(governed.line(each), 300)}" for each in now.governed),
         *(f"order        {name}: {printable(line, 400)}" for name, line in now.orders.items()),
     ]
 

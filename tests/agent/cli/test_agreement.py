@@ -111,6 +111,33 @@ def test_misuse_is_told(file: Path, form: Path, tmp_path: Path) -> None:
     assert json.loads(run("schema", "ecosystem"))["$defs"]["Ecosystem"]
 
 
+def test_a_party_is_named_by_its_key_which_is_made_once(box: Box, tmp_path: Path) -> None:
+    box.open()
+
+    first, again = (run("party", "runner", "--home", box.path) for _ in range(2))
+    brand = run("party", "--key", tmp_path / "brand.key")
+
+    assert first == again
+    assert first.strip() == Home(box.path).key("party-runner").public.did
+    assert brand.startswith("did:key:z6Mk")
+    run("party", "../runner", "--home", box.path, code=2)
+    run("party", code=2)
+
+
+def test_the_agreements_of_a_home_are_listed_with_what_they_govern(box: Box) -> None:
+    stores = box.open()
+    nothing = run("list", "--home", box.path)
+    deed = licence_for(box, stores.subjects["runner"], expires_s=1 << 40)
+
+    text = run("list", "--home", box.path)
+    (plain,) = json.loads(run("list", "--home", box.path, "--json"))
+
+    assert nothing == "there are no agreements in this home\n"
+    assert f"{deed.digest.hex()[:16]}  data-licence  in force until" in text
+    assert "cadence, heart_rate of runner, paid by brand" in text
+    assert (plain["agreement"], plain["governs"]) == (deed.digest.hex(), True)
+
+
 def licence_for(box: Box, urn: str, **changes: object) -> Deed:
     """Signed by all its parties, in the folder of the home."""
     agreement = contracts.licence(subject=urn, **changes)
