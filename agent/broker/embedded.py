@@ -47,6 +47,7 @@ LINE_BYTES_MAX = 1 << 20
 _LEASH = ("--pdeathsig", "KILL", "sh", "-c", '[ "$PPID" = "$1" ] || exit 1; shift; exec "$@"', "sh")
 _PASSWORD = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _NATS_PORT = re.compile(rf"Listening for client connections on {LOOPBACK}:(\d+)$")
+_DAMAGED = re.compile(r"(?:stream|consumer|checksum) metafile", re.IGNORECASE)
 _EXPECTED = ("Plaintext passwords detected", "Websocket not configured with TLS")
 
 _log = logging.getLogger(__name__)
@@ -90,6 +91,7 @@ class EmbeddedBroker:
         self._child: Process | None = None
         self._password = secrets.token_urlsafe(24)
         self._came_up = False
+        self._damaged = False
         self._reloaded = asyncio.Event()
         self._said: deque[str] = deque(maxlen=LOG_LINES_MAX)
 
@@ -115,11 +117,17 @@ class EmbeddedBroker:
         self.websocket_port = await _free_port(self.websocket_port)
         command = (leash, *_LEASH, str(os.getpid()), program, "-T=false", "-c", str(self._conf))
         clock = asyncio.get_running_loop().time
-        failures = 0
+        failures, emptied = 0, False
         while True:
             since_s = clock()
             self._write()
+            self._damaged = False
             code = await self._live(command)
+            if self._damaged and not emptied:
+                self._empty_store()
+                emptied = True
+                continue
+            emptied = False
             if not self._came_up:
                 raise BrokerError(f"nats-server ended with {code}: {self._last_words()}")
             self.restarts += 1
@@ -168,6 +176,8 @@ class EmbeddedBroker:
                         nats_port = int(found[1])
                     if "Reloaded server configuration" in line:
                         self._reloaded.set()
+                    if "Server is ready" in line and self._damaged:
+                        break
                     if "Server is ready" in line:
                         share = self._bytes_max * MESSAGES_PERCENT // 100
                         await store.limit(LOOPBACK, nats_port, self._password, share)
@@ -175,7 +185,7 @@ class EmbeddedBroker:
                         self._came_up = True
                         deadline.reschedule(None)
             with suppress(TimeoutError):  # a signal to one that ends already would cost its code
-                async with asyncio.timeout(STOP_MAX_S):
+                async with asyncio.timeout(0 if self._damaged else STOP_MAX_S):
                     await child.wait()
         except TimeoutError:
             self._said.append(f"not ready after {START_MAX_S:.0f} s")
@@ -194,6 +204,7 @@ class EmbeddedBroker:
             _log.debug("nats-server: %s", text)
             return
         self._said.append(text)
+        self._damaged |= _DAMAGED.search(text) is not None
         if "Violation" in text:
             self.violations += 1
             if self.violations & (self.violations - 1):
@@ -201,8 +212,25 @@ class EmbeddedBroker:
             text = f"violation {self.violations}: {text}"
         _log.warning("nats-server: %r", text[:300])
 
+    def _empty_store(self) -> None:
+        """Begin anew where a power cut left streams that the child cannot read any more.
+
+        It would come up without them, take messages and deliver none. What is lost are messages on
+        their way: readings, receipts and money are elsewhere. BrokerError if the disk refuses.
+        """
+        _log.warning("the broker's store is damaged (%s): it is emptied", self._last_words())
+        try:
+            shutil.rmtree(self._store)
+        except OSError as error:
+            raise BrokerError(f"cannot empty {self._store}: {error.strerror}") from error
+        self._said.clear()
+
     def _last_words(self) -> str:
         return "; ".join(text[:300] for text in self._said) or "it said nothing"
+
+    @property
+    def _store(self) -> Path:
+        return self._folder / "store"
 
     @property
     def _conf(self) -> Path:
@@ -215,7 +243,7 @@ class EmbeddedBroker:
             "listen": f"{LOOPBACK}:-1",  # NATS's own protocol, for agent.broker.store
             "max_payload": PAYLOAD_BYTES_MAX,
             "jetstream": {
-                "store_dir": str(self._folder / "store"),
+                "store_dir": str(self._store),
                 "max_file_store": self._bytes_max,
                 "max_memory_store": MEMORY_BYTES_MAX,
                 "sync_interval": "10s",

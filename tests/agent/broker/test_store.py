@@ -2,18 +2,24 @@
 # ruff: noqa: ANN401  # what a conftest yields cannot be imported in importlib mode
 
 import asyncio
+import contextlib
 import json
 import re
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import aiomqtt
 import pytest
 
+from agent import topics
 from agent.broker import BrokerError, embedded, store
+from agent.broker.embedded import EmbeddedBroker
+from agent.broker.endpoint import Endpoint
+from agent.broker.mqtt import MqttBroker
 
 BYTES_MAX = 1 << 20
 PASSWORD = "a-broker-of-one-test"
@@ -136,3 +142,41 @@ async def test_the_limit_on_something_that_is_no_broker_is_one_clear_error() -> 
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(BrokerError, match="Authorization"):
             await store.limit("127.0.0.1", port, "wrong", 1 << 20)
+
+
+@pytest.mark.parametrize("name", ["meta.inf", "meta.sum"])
+async def test_a_store_that_a_power_cut_left_without_its_streams_is_emptied(
+    open_nats: Any, run_all: Any, tmp_path: Path, name: str
+) -> None:
+    """With it the broker would come up, take every message, and deliver none."""
+
+    def client(server: EmbeddedBroker, user: str) -> MqttBroker:
+        return MqttBroker(Endpoint(server.url, user, user, f"secret-{user}"), random=Random(1))
+
+    async def said_and_heard(server: EmbeddedBroker, last: bytes) -> list[bytes]:
+        gateway, dashboard = client(server, "gateway"), client(server, "dashboard")
+        heard: list[bytes] = []
+        with contextlib.suppress(ExceptionGroup):
+            async with (
+                run_all(gateway, dashboard),
+                dashboard.subscribe(topics.said_by_all()) as box,
+            ):
+                await dashboard.connected.wait()
+                for payload in (*(b"%d" % number for number in range(20)), last):
+                    await gateway.publish(topics.tele("shoe", "speed"), payload)
+                while heard[-1:] != [last]:
+                    heard.append((await asyncio.wait_for(anext(box), 10)).payload)
+                raise RuntimeError("it goes as in a power cut: its session stays")
+        return heard
+
+    heard = {}
+    for payload in (b"before", b"after"):
+        server = open_nats()
+        async with run_all(server):
+            await asyncio.wait_for(server.ready.wait(), 20)
+            heard[payload] = (await said_and_heard(server, payload))[-1]
+        assert server.restarts == 0
+        for path in list((tmp_path / "site" / "store").rglob(name)):
+            path.write_bytes(b"")
+
+    assert heard == {b"before": b"before", b"after": b"after"}
