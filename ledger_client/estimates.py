@@ -71,8 +71,18 @@ def of_licence(
     earned = shares.split(due, licence.shares_bps)[index] - due * (licence.payer == party)
     paid = units if isinstance(licence.price, PerReading) else _paid(licence, taken, demo=demo)
     span_s = window.until_s - window.from_s
-    charges = tuple((fee.name, _charge(fee, earned, paid, span_s)) for fee in fees)
-    return Estimate(len(taken), units, earned, charges)
+    return Estimate(len(taken), units, earned, charges(fees, earned, paid, span_s))
+
+
+def charges(
+    fees: Sequence[Fee], earned: int, readings: int, span_s: int, *, once: bool = True
+) -> tuple[tuple[str, int], ...]:
+    """What each fee takes in so many seconds; with `once`, also what accepting costs."""
+    return tuple(
+        (fee.name, _charge(fee, earned, readings, span_s))
+        for fee in fees
+        if once or not isinstance(fee, OnceFee)
+    )
 
 
 def _paid(licence: DataLicence, readings: Iterable[Measured], *, demo: bool) -> int:

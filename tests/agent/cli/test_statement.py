@@ -2,6 +2,7 @@
 
 import csv
 import json
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 
@@ -13,9 +14,11 @@ from typer.testing import CliRunner
 from agent.cli.main import application
 from agent.cli.statement import AMOUNTS
 from agent.goods import readings_source
-from agent.home import HomeError
+from agent.home import Home, HomeError
 from agent.till import Till
 from ledger_client.channels import Terms, sign_voucher
+from ledger_client.database import open_database
+from ledger_client.errors import LedgerError, ProofError
 from ledger_client.messages import Invoice, Item
 from ledger_client.settlement import Claim
 from ledger_client.settlement.embedded import Book
@@ -88,13 +91,52 @@ def test_a_line_opens_to_the_readings_and_their_place_on_the_log(home: Path) -> 
 
     assert [line["paid"] for line in earned["lines"]] == [True, False]
     assert [line["readings"] for line in earned["lines"]] == [2, 2]
-    assert all(line["entry"] and len(line["statement"]) == 64 for line in earned["lines"])
-    assert spent["lines"][0]["entry"] is None
-    said = run("--home", home, "--items")
-    assert "item 1  0.000100 EUR  paid  2 readings, entry" in said
-    assert "receipt verified" in said
-    assert "item 1" not in run("--home", home)
-    assert "earned 0.000200 EUR, promised 0.000100 EUR, owed 0.000100 EUR" in said
+    assert all(
+        len(line["entries"]) == 1 and len(line["statements"][0]) == 64 for line in earned["lines"]
+    )
+    assert spent["lines"][0]["entries"] == []
+    said = run("--home", home, "--lines")
+    assert "1 01-01 00:01:00    0.000100 paid   batch" in said
+    assert "2 readings, log entry 3, receipt verified" in said
+    assert "log entry" not in run("--home", home)
+    assert max(map(len, said.splitlines())) <= 80
+    assert f"{BUYER.public.short_id} earned   0.000200   0.000100   0.000100   0.000100" in said
+    assert "in all" in said
+    assert "Till and ledger agree" in said
+
+
+def test_an_item_opens_to_its_receipt_and_every_reading(home: Path) -> None:
+    earned, spent = json.loads(run("--home", home, "--format", "json"))["accounts"]
+
+    said = run("--home", home, "--open", f"{earned['channel'][:12]}:2")
+
+    assert "item 2: batch" in said
+    assert "entry 4 of the log, 2 readings; its receipt holds" in said
+    assert f"statement {earned['lines'][1]['statements'][0]}" in said
+    assert "strap/heart_rate 61 beat/min at 1767225702" in said
+    assert said.count("strap/heart_rate") == 2
+    assert "goods of no deed in this home" in run("--home", home, "--open", spent["channel"])
+    with pytest.raises(HomeError, match="expected the start of one channel"):
+        run("--home", home, "--open", "zz")
+    with pytest.raises(HomeError, match="expected an item"):
+        run("--home", home, "--open", f"{spent['channel']}:9")
+
+
+def test_a_till_that_says_more_than_the_ledger_is_no_statement(home: Path) -> None:
+    with closing(open_database(Home(home).ledger_db)) as connection:
+        connection.execute("UPDATE till_channels SET claimed = claimed + 1 WHERE role = 'seller'")
+
+    with pytest.raises(ProofError, match="the till says 101 claimed of 1000, the ledger's entries"):
+        run("--home", home)
+
+
+def test_tables_that_say_more_than_the_entries_are_no_statement(home: Path) -> None:
+    with closing(open_database(Home(home).ledger_db)) as connection:
+        connection.execute("DROP TRIGGER IF EXISTS settlement_accounts_guard")
+        connection.execute("UPDATE settlement_accounts SET balance = balance + 1 WHERE balance > 0")
+
+    with pytest.raises(LedgerError):
+        run("--home", home)
 
 
 def test_csv_has_a_row_for_each_item(home: Path) -> None:
@@ -111,6 +153,7 @@ def test_csv_has_a_row_for_each_item(home: Path) -> None:
         ("2026-01", 200, 100, 1),
         ("2026-01-01", 200, 100, 1),
         ("2025-12", 0, 0, 1),
+        ("2025-12-31..2026-01-01", 200, 100, 1),
         ("2026-12", 0, 0, 1),
     ],
 )
@@ -125,7 +168,7 @@ def test_a_period_has_what_happened_in_it(
     assert run("--home", home, "--period", period, "--format", "csv").count("\n") >= 3
 
 
-@pytest.mark.parametrize("period", ["now", "2026-13", "2026-02-30", "26"])
+@pytest.mark.parametrize("period", ["now", "2026-13", "2026-02-30", "26", "2026..", "2026-01..x"])
 def test_a_period_that_is_none_is_misuse(home: Path, period: str) -> None:
     run("--home", home, "--period", period, code=2)
 
