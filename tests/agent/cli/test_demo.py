@@ -16,7 +16,7 @@ from agent import agreed
 from agent.cli import demo
 from agent.cli.main import application
 from agent.home import Home
-from ledger_client import agreements, batches, statements
+from ledger_client import agreements, batches, statements, values
 from ledger_client.database import open_database
 from ledger_client.record import parse as parse_record
 
@@ -73,7 +73,7 @@ def test_each_kind_of_agreement_is_at_work(summary: dict[str, Any]) -> None:
 
 
 def test_every_brand_checks_the_netting_and_that_it_is_paid(
-    summary: dict[str, Any], home: Path
+    summary: dict[str, Any], home: Path, tmp_path: Path
 ) -> None:
     (deed,) = (
         agreed.path_of(Home(home), each.digest)
@@ -88,6 +88,18 @@ def test_every_brand_checks_the_netting_and_that_it_is_paid(
     assert said["unpaid"] == []
     assert sum(said["positions"].values()) == 0
     assert "every position is conserved" in milepost("ecosystem", "check", deed, netted)
+
+    insurer = Home(home).key("peer-insurer").public
+    owed = values.owe(
+        Home(home).key("peer-brand"), bytes.fromhex(deed.stem), insurer, 5_000_000, 1_800_000_000
+    )
+    more, later = tmp_path / "more.value", tmp_path / "later.cbor"
+    more.write_bytes(values.pack([owed]))
+    words = ("--record", str(summary["record"]))
+    assert run("ecosystem", "net", str(deed), str(more), *words, "--out", str(later)).exit_code == 0
+    checked = run("ecosystem", "check", str(deed), str(later), *words)
+    assert checked.exit_code == 1
+    assert "not paid on the ledger" in checked.output
 
 
 def test_a_demo_with_cheats_is_long_enough_for_them(tmp_path: Path) -> None:
