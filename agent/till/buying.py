@@ -12,6 +12,9 @@ from ledger_client.keys import PublicKey
 from ledger_client.messages import Item
 from ledger_client.settlement import View
 
+MARKS_PART = 64
+"""The part of all marks that goes at once when there are too many."""
+
 
 class BuyerDrawer(Drawer):
     """The channels on which we pay."""
@@ -94,17 +97,23 @@ class BuyerDrawer(Drawer):
         )
 
     def write_readings(self, readings: Readings, marks_max: int) -> None:
-        """These are paid for; beyond `marks_max` the oldest go, and nothing so old is paid any more."""
+        """These are paid for. Beyond `marks_max` the oldest go; nothing so old is paid any more."""
         with self.transaction():
-            if self._marks is None or self._marks > marks_max:
-                (self._marks,) = self._row("SELECT count(*) FROM till_readings", ())
+            if self._marks is None:
+                self._marks = self._count_marks()
             self._db.executemany(
                 "INSERT INTO till_readings VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
                 [(mark.minute, mark.digest, readings.issuer) for mark in readings.marks],
             )
-            self._marks += len(readings.marks)
+            self._marks += len(readings.marks)  # or less: some were there
             if self._marks > marks_max:
-                self._forget_marks(marks_max)
+                self._marks = self._count_marks()
+            if self._marks > marks_max:
+                self._forget_marks(self._marks - marks_max + marks_max // MARKS_PART)
+
+    def _count_marks(self) -> int:
+        (count,) = self._row("SELECT count(*) FROM till_readings", ())
+        return int(count)
 
     def _owned(self, minute: int, digest: bytes, issuer: bytes) -> bool:
         row = self._db.execute(
@@ -113,14 +122,12 @@ class BuyerDrawer(Drawer):
         ).fetchone()
         return row is not None
 
-    def _forget_marks(self, marks_max: int) -> None:
-        (self._marks,) = self._row("SELECT count(*) FROM till_readings", ())
-        if self._marks <= marks_max:
-            return
-        surplus = self._marks - marks_max + marks_max // 8
+    def _forget_marks(self, surplus: int) -> None:
+        """Drop the oldest minutes, with at least so many marks if there are."""
         (last,) = self._row(
-            "SELECT minute FROM till_readings ORDER BY minute, mark LIMIT 1 OFFSET ?",
-            (min(surplus, self._marks) - 1,),
+            "SELECT max(minute) FROM"
+            " (SELECT minute FROM till_readings ORDER BY minute, mark LIMIT ?)",
+            (surplus,),
         )
         self._db.execute("DELETE FROM till_readings WHERE minute <= ?", (last,))
         self._db.execute("DELETE FROM till_readings_floor")
