@@ -48,6 +48,7 @@ class Shell:
         """Messages beyond what one peer may send in a second; each will be said again."""
         self._inbox: asyncio.Queue[Message] = asyncio.Queue(limits.inbox_max)
         self._rates: dict[str, Bucket] = {}
+        self._noisy: set[str] = set()
         self._settled = asyncio.Condition()
 
     async def run(self, broker: Broker) -> None:
@@ -63,16 +64,27 @@ class Shell:
     async def _listen(self, arriving: AsyncIterator[Message]) -> None:
         clock = asyncio.get_running_loop().time
         async for message in arriving:
-            if self._rate(_speaker(message)).take(clock()):
-                self.dropped += 1
+            speaker = _speaker(message)
+            if self._rate(speaker).take(clock()):
+                self._drop(speaker)
             else:
                 await self._inbox.put(message)
+
+    def _drop(self, speaker: str) -> None:
+        """Count it; the first of a peer is told."""
+        self.dropped += 1
+        if speaker not in self._noisy:
+            self._noisy.add(speaker)
+            most = self._limits.messages_per_s_max
+            self._blame(speaker, RemoteError(f"more than {most} messages a second: dropped"))
 
     def _rate(self, speaker: str) -> Bucket:
         """What is left to this peer; the one that was first heard goes for one too many."""
         if speaker not in self._rates:
             if len(self._rates) >= self._limits.peers_max:
-                del self._rates[next(iter(self._rates))]
+                first = next(iter(self._rates))
+                del self._rates[first]
+                self._noisy.discard(first)
             self._rates[speaker] = Bucket(self._limits.messages_per_s_max)
         return self._rates[speaker]
 

@@ -318,5 +318,6 @@ async def test_beyond_its_rate_one_peer_is_dropped_and_counted_and_others_are_he
     assert shell.dropped == 45
     assert shell._inbox.qsize() == 7
     assert len(shell._rates) == 2
+    assert [str(error) for error in street.blamed] == ["more than 5 messages a second: dropped"]
     await street.sell(3)  # and trade goes on at the pace that is left
     assert street.tills[1].purchases()[0].side.n == 3
