@@ -57,11 +57,13 @@ def demo(  # noqa: PLR0913, PLR0917  # the options of a command line
 ) -> None:
     """Hear a virtual runner and a virtual car, prove what they said, and settle what is owed."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
-    config = demo_config(home, port, broker, certificates)
     if cheats and 0 < seconds < CHEATS_SECONDS_MIN:
         raise typer.BadParameter(f"expected {CHEATS_SECONDS_MIN:g} at least with --cheats, or 0")
+    if cheats and broker:
+        raise typer.BadParameter("expected no --broker with --cheats: who cheats is a user of ours")
     if cheats:  # whom the broker refuses is part of the show
         logging.getLogger("agent.broker.embedded").setLevel(logging.ERROR)
+    config = demo_config(home, port, broker, certificates)
     show = _Show(config, seconds, seed, as_json=as_json, picture=picture, cheats=cheats)
     summary = asyncio.run(show.run())
     if as_json:

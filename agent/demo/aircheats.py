@@ -129,7 +129,7 @@ class ReplayedBeat(_Packet):
         }
         if len(places) == 1:
             return Finding(Outcome.UNSEEN, f"once, in entry {entries[0]}", evidence)
-        where = " and ".join(map(str, entries))
+        where = ", ".join(map(str, entries))
         says = (
             f"one fingerprint {len(places)} times, entries {where}; of the strap's other packets"
             f" {others} came twice"
@@ -268,8 +268,8 @@ class ClockBack:
             "of_those_sold": sum(each.batch.agreement is not None for each in early),
         }
         if stepped:
-            where = " and ".join(map(str, stepped))
-            says = f"entries {where} are signed as after a step; order is by the boot clock"
+            where = ", ".join(map(str, stepped))
+            says = f"signed as after a step in entries {where}; order is by the boot clock"
             return Finding(Outcome.MARKED, says, evidence)
         if early:
             return Finding(Outcome.TAKEN, f"entry {early[0].entry} is an hour early", evidence)

@@ -102,9 +102,12 @@ def test_every_brand_checks_the_netting_and_that_it_is_paid(
     assert "not paid on the ledger" in checked.output
 
 
-def test_a_demo_with_cheats_is_long_enough_for_them(tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [("--seconds", "5"), ("--broker", "mqtts://127.0.0.1:1")])
+def test_a_demo_with_cheats_is_long_enough_and_on_a_broker_of_its_own(
+    tmp_path: Path, more: tuple[str, str]
+) -> None:
     said = CliRunner().invoke(
-        application(), ["demo", "--cheats", "--seconds", "5", "--home", str(tmp_path / "home")]
+        application(), ["demo", "--cheats", *more, "--home", str(tmp_path / "home")]
     )
 
     assert said.exit_code == 2
