@@ -193,6 +193,32 @@ async def test_a_milepost_elsewhere_buys_on_this_ledger_and_goes_on_after_a_rest
     assert (purchase.side.funded, purchase.side.signed) == (1_000_000, 500)
 
 
+async def test_what_was_taken_back_before_the_gateway_ever_saw_it_is_never_let_in(
+    site: Site,
+) -> None:
+    key, log = site.grant(), site.stores.log
+    before = log.head.size
+    site.revoke()
+
+    assert site.apps.rules() == {}
+    async with at_work(site):
+        await until(lambda: log.head.size > before)
+
+    assert site.admitted == []
+    assert not certified(site, key)
+    assert site.apps.book.balance(key.public.thumbprint) == 0
+
+
+async def test_an_app_whose_time_is_over_is_cut_off_by_the_next_minute(site: Site) -> None:
+    key = site.grant()
+    async with at_work(site):
+        await until(lambda: certified(site, key))
+        site.box.second += 31 * 86_400
+        await until(lambda: site.admitted[-1] == set())
+
+    assert site.admitted[0] == {key.public.short_id}
+
+
 def test_credentials_that_are_none_are_refused(tmp_path: Path) -> None:
     (tmp_path / "other").write_text("{}")
 
