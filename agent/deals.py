@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from agent.desks import Goods
-from agent.goods import SIMULATED, Tariff, readings_body, readings_source
+from agent.goods import SIMULATED, Tariff, readings_body, readings_source, sure
 from agent.running import Connection
 from agent.stores import Stores
 from agent.tally import Buyer, Seller
@@ -143,7 +143,7 @@ def _fits(offer: ReadingsOffer, terms: Terms, statement: bytes) -> bool:
         return False
     if SIMULATED in provenance and not terms.simulated:
         return False
-    return min(provenance) >= offer.least_provenance
+    return all(sure(each, offer.least_provenance) for each in provenance)
 
 
 class UnitsSale(_Selling):

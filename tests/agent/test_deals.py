@@ -55,5 +55,13 @@ def test_simulated_readings_are_not_offered_for_real_money(stores: Stores) -> No
     assert offered(stores, {BUYER.public: ReadingsOffer(10)}, simulated=False) == []
 
 
-def test_readings_of_too_weak_a_provenance_are_not_offered(stores: Stores) -> None:
-    assert offered(stores, {BUYER.public: ReadingsOffer(10, least_provenance=10)}) == []
+@pytest.mark.parametrize(("least", "batches"), [(0, 1), (1, 1), (2, 0)])
+def test_readings_of_too_weak_a_provenance_are_not_offered(
+    box: Box, least: int, batches: int
+) -> None:
+    box.provenance = 1
+    stores = box.open()
+    box.hear(stores, 3)
+    box.prove(stores)
+
+    assert len(offered(stores, {BUYER.public: ReadingsOffer(10, least)})) == batches

@@ -7,11 +7,13 @@ import pytest
 from box import Box
 
 from agent.goods import (
+    SIMULATED,
     SOURCE_BYTES,
     ReadingsWanted,
     Tariff,
     readings_body,
     readings_source,
+    sure,
     without,
 )
 from agent.stores import Stores
@@ -63,6 +65,10 @@ class Offer:
 
 @pytest.fixture
 def offer(box: Box) -> Offer:
+    return offered(box)
+
+
+def offered(box: Box) -> Offer:
     stores = box.open()
     box.hear(stores, 3)
     (proved,) = box.prove(stores)
@@ -229,11 +235,17 @@ def test_readings_that_the_agreement_does_not_govern_are_refused(offer: Offer) -
         wanted.accept(terms(), item(offer.body, 3 * PRICE))
 
 
-def test_less_provenance_than_agreed_is_refused(offer: Offer) -> None:
-    wanted = replace(offer.wanted, least_provenance=10)
+def test_less_provenance_than_agreed_is_refused(box: Box) -> None:
+    box.provenance = 1
+    offer = offered(box)
+    wanted = replace(offer.wanted, least_provenance=2)
 
-    with pytest.raises(RemoteError, match="provenance 9, the least paid for is 10"):
+    with pytest.raises(RemoteError, match="provenance 1, the least paid for is 2"):
         wanted.accept(terms(), item(offer.body, 3 * PRICE))
+
+
+def test_simulated_is_another_kind_and_not_the_surest() -> None:
+    assert [sure(each, 2) for each in (0, 1, 2, 3, SIMULATED)] == [False, False, True, True, True]
 
 
 @pytest.mark.parametrize("heard_j", [36_000 * 2, 36_000 * 3, 1e12])

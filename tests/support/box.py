@@ -33,6 +33,7 @@ class Box:
     bytes_max: int = 1 << 20
     second: int = 100
     put_readings: int = 0
+    provenance: int = 9
     wall_step_ms: int = 0
     steps: int = 0
     _stack: ExitStack = field(default_factory=ExitStack)
@@ -97,7 +98,7 @@ class Box:
             Kept(
                 component=alias,
                 profile="heart-rate/1",
-                provenance=9,
+                provenance=self.provenance,
                 wall_ms=self.stamp.wall_ms,
                 boottime_ms=self.stamp.boottime_ms,
                 packet=(self.put_readings + number).to_bytes(8, "big"),
