@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ledger_client import batches, disclosure, genesis, merkle, pins, statements, trust
 from ledger_client.checkpoints import Checkpoint
@@ -43,6 +43,37 @@ class Sealed:
     earlier: Checkpoint | None = None
 
 
+@dataclass(slots=True)
+class _Sums:
+    """What batches say together; a million of them take no more room than one."""
+
+    count: int = 0
+    readings: int = 0
+    first_minute: int | None = None
+    last_minute: int | None = None
+    provenance: Counter[int] = field(default_factory=Counter)
+    losses: Counter[str] = field(default_factory=Counter)
+    clock_states: Counter[int] = field(default_factory=Counter)
+    clock_steps: int = 0
+    boots: set[bytes] = field(default_factory=set)
+    profiles: set[str] = field(default_factory=set)
+
+    def add(self, batch: batches.Batch) -> None:
+        """Count one more."""
+        self.count += 1
+        self.readings += batch.leaf_count
+        first, last = self.first_minute, self.last_minute
+        self.first_minute = batch.first_minute if first is None else min(first, batch.first_minute)
+        self.last_minute = batch.last_minute if last is None else max(last, batch.last_minute)
+        self.provenance.update(batch.provenance)
+        lost = batch.losses
+        self.losses.update(dropped=lost.dropped, rejected=lost.rejected, gap=lost.gap)
+        self.clock_states[batch.clock.state] += 1
+        self.clock_steps += batch.clock.stepped
+        self.boots.add(batch.clock.boot)
+        self.profiles.update(batch.profiles)
+
+
 class Audit:
     """Takes statements of one log, in its order, and keeps count of what they say."""
 
@@ -55,7 +86,8 @@ class Audit:
         self._genesis: Genesis | None = None
         self._kinds: Counter[str] = Counter()
         self._tips: dict[PublicKey, _Tip] = {}
-        self._batches: dict[PublicKey, list[batches.Batch]] = {}
+        self._sums = _Sums()
+        self._issuers: dict[PublicKey, Issuer] = {}
         self._subjects: dict[str, None] = {}
         self._erasures = Erasures()
 
@@ -102,7 +134,12 @@ class Audit:
         here = 0 if disclosed is None else len(disclosure.verify(disclosed, batch))
         self.disclosed += here
         self._erasures.closed(statement, batch.leaf_count - here)
-        self._batches.setdefault(issuer, []).append(batch)
+        self._sums.add(batch)
+        known = self._issuers.get(issuer)
+        first, count = (known.first_sequence, known.batches) if known else (batch.sequence, 0)
+        self._issuers[issuer] = Issuer(
+            issuer.did, issuer.short_id, count + 1, first, batch.sequence
+        )
         self._subjects[statement.subject] = None
 
     def _rotate(self, index: int, rotation: trust.Rotation) -> None:
@@ -156,17 +193,10 @@ class Audit:
     def report(self, sealed: Sealed, *, shown: int, disclosed: int | None) -> Report:
         """The sum of it, under this head."""
         head, signed_s = sealed.checkpoint, sealed.signed_s
-        every = [batch for chain in self._batches.values() for batch in chain]
+        sums = self._sums
         root_of = self._root_of if head.size == len(self.hashes) else None
         log_key = self.genesis.receipt_key
         continues, unlinked = self._continues(sealed, root_of)
-        provenance: Counter[int] = Counter()
-        losses: Counter[str] = Counter()
-        for batch in every:
-            provenance.update(batch.provenance)
-            losses.update(
-                dropped=batch.losses.dropped, rejected=batch.losses.rejected, gap=batch.losses.gap
-            )
         return Report(
             log=self.genesis.name,
             demo=self.genesis.demo,
@@ -178,25 +208,22 @@ class Audit:
             signed_s=signed_s,
             receipts=shown if head.size > 1 and disclosed is not None else 0,
             kinds=dict(self._kinds),
-            issuers=tuple(
-                Issuer(key.did, key.short_id, len(chain), chain[0].sequence, chain[-1].sequence)
-                for key, chain in self._batches.items()
-            ),
+            issuers=tuple(self._issuers.values()),
             subjects=tuple(self._subjects),
-            batches=len(every),
-            readings=sum(batch.leaf_count for batch in every),
+            batches=sums.count,
+            readings=sums.readings,
             disclosed=disclosed,
             erased=self._erasures.count(self.trust.followed),
-            first_minute=min((batch.first_minute for batch in every), default=None),
-            last_minute=max((batch.last_minute for batch in every), default=None),
-            provenance=dict(sorted(provenance.items())),
-            losses={name: count for name, count in losses.items() if count},
+            first_minute=sums.first_minute,
+            last_minute=sums.last_minute,
+            provenance=dict(sorted(sums.provenance.items())),
+            losses={name: count for name, count in sums.losses.items() if count},
             gaps=tuple(self.gaps),
             withheld=self.withheld,
-            clock_states=dict(sorted(Counter(batch.clock.state for batch in every).items())),
-            clock_steps=sum(batch.clock.stepped for batch in every),
-            boots=len({batch.clock.boot for batch in every}),
-            profiles=tuple(sorted({name for batch in every for name in batch.profiles})),
+            clock_states=dict(sorted(sums.clock_states.items())),
+            clock_steps=sums.clock_steps,
+            boots=len(sums.boots),
+            profiles=tuple(sorted(sums.profiles)),
             vouchings=self.trust.judge(log_key, signed_s, head.size, root_of),
             rotations=tuple((old.did, new.did) for old, new in self.trust.followed.items()),
             note=sealed.note,

@@ -167,8 +167,10 @@ class LogReader:
         return (Head(*row) for row in rows)
 
     def stored_nodes(self) -> Iterator[tuple[int, int, bytes]]:
-        """Every stored hash of the tree, as (level, position, hash)."""
-        rows = self._connection.execute("SELECT level, position, hash FROM log_nodes")
+        """Every stored hash of the tree, as (level, position, hash), in this order."""
+        rows = self._connection.execute(
+            "SELECT level, position, hash FROM log_nodes ORDER BY level, position"
+        )
         return ((int(level), int(position), bytes(digest)) for level, position, digest in rows)
 
     def tip(self, issuer: PublicKey) -> Tip:

@@ -122,13 +122,14 @@ def _root_of(size: int, nodes: merkle.Nodes) -> bytes:
 
 def _verify_nodes(log: "LogReader", size: int, nodes: merkle.Nodes) -> None:
     """The stored tree is the computed one, no hash more and none less."""
-    stored = {(level, position): digest for level, position, digest in log.stored_nodes()}
+    stored = log.stored_nodes()
     for level in range(size.bit_length()):
         for position in range(size >> level):
-            if stored.pop((level, position), None) != nodes(level, position):
+            if next(stored, None) != (level, position, nodes(level, position)):
                 raise ProofError(f"the stored hash at level {level}, position {position} is wrong")
-    if stored:
-        raise ProofError(f"{len(stored)} stored hashes have no place in the tree")
+    more = sum(1 for _ in stored)
+    if more:
+        raise ProofError(f"{more} stored hashes have no place in the tree")
 
 
 def _open_note(note: str, first: Genesis) -> Checkpoint:

@@ -159,7 +159,7 @@ def without(*parts: str) -> Callable[[Path], None]:
         (change("UPDATE settlement_accounts SET balance = 5", "ledger.db"), "balances"),
         (
             change("DELETE FROM schema WHERE part = 'settlement'", "ledger.db"),
-            "does not know this movement",
+            "the ledger knows none",
         ),
         (without("keys/subjects"), "no key for subject"),
         (without("journal.db*"), "no such file"),
