@@ -1,10 +1,13 @@
 """Two sellers that heard the same packets, and their one buyer, as running shells over a wire."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
-from market import BUYER, SELLER, open_book
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from market import BUYER, SELLER, memory, open_book
 from tallystalls import RIVAL, World, accept, held, stall
 from wire import Wire
 
@@ -13,12 +16,16 @@ from agent.pacing import Limits
 from agent.spending import DAY_S, Budget
 from agent.tally import Buyer, Seller
 from agent.till import Till
+from ledger_client.channels import State, sign_voucher
 from ledger_client.database import open_database
 from ledger_client.errors import RemoteError
+from ledger_client.messages import Item, Refusal, Standing
+from ledger_client.settlement import View
 from ledger_client.settlement.embedded import EmbeddedSettlement
 
 FAST = Limits(retry_first_s=0.02, retry_most_s=0.1, watch_s=0.05)
 BATCHES = 30
+WINDOW = 40
 DAYS_PER_S = 20
 
 
@@ -85,3 +92,43 @@ async def test_each_packet_that_anybody_sold_is_paid_once_and_all_of_it_settles(
     assert earned == [till.sales()[0].side.due for till in tills.values()]
     for till in (*tills.values(), bought):
         till.check()
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_whatever_a_buyer_refuses_it_reads_at_most_one_window_for_nothing(seed: int) -> None:
+    dice, till = Random(seed), Till.open(memory())
+    at, world, run = stall(SELLER, 1), World(Random(seed), {SELLER: []}), b"this run"
+    desk = SellingDesk(SELLER, till, credit=WINDOW, run=run)
+    desk.observe(View(at.terms, State.OPEN, 10_000, 0, None))
+    peer = BUYER.public.short_id
+    standing = Standing(at.terms, 0, 0, 0, 0, None, None, run)
+    desk.receive(peer, standing)
+    read: dict[bytes, int] = {}
+    paid = 0
+
+    for _ in range(40):
+        desk.sell(at.channel, [world.goods(SELLER)])
+        items = [
+            send.message
+            for send in desk.outbox(at.channel, after=0, items_max=100)
+            if isinstance(send.message, Item)
+        ]
+        for item in items:
+            leaves = held(item.body).values()
+            read |= dict.fromkeys(leaves, item.invoice.price // len(leaves))
+        for item in items[: dice.randint(0, 1)]:
+            invoice = item.invoice
+            if dice.random() < 0.3:
+                paid = invoice.due
+                desk.receive(peer, sign_voucher(BUYER, at.channel, paid))
+                standing = replace(standing, n=invoice.n, due=invoice.due, last=invoice)
+                continue
+            known = tuple(sorted(dice.sample(range(5), dice.randint(1, 4))))
+            name = invoice.name if dice.random() < 0.9 else bytes(32)
+            lie = Refusal(invoice.n + dice.choice((0, 0, 0, 1)), name, known)
+            desk.receive(peer, replace(standing, refused=lie))
+
+    assert sum(read.values()) - paid <= WINDOW
+    assert till.sales()[0].side.state in {State.OPEN, State.FROZEN}
+    till.check()
