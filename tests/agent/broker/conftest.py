@@ -172,5 +172,19 @@ def open_nats(tmp_path: Path) -> Callable[..., EmbeddedBroker]:
 
 
 @pytest.fixture
+def started(tmp_path: Path) -> Callable[..., AbstractAsyncContextManager[EmbeddedBroker]]:
+    """A broker that is up, to be entered by the test itself: a task group belongs to one task."""
+
+    @asynccontextmanager
+    async def start(**options: Any) -> AsyncIterator[EmbeddedBroker]:
+        server = nats(tmp_path / "site", **options)
+        async with running(server):
+            await server.ready.wait()
+            yield server
+
+    return start
+
+
+@pytest.fixture
 def run_all() -> Callable[..., AbstractAsyncContextManager[None]]:
     return running

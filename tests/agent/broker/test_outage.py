@@ -64,11 +64,9 @@ async def until_gone(pid: int) -> None:
 
 
 async def test_no_acknowledged_message_is_lost_when_the_broker_is_killed(
-    open_nats: Any, run_all: Any
+    started: Any, run_all: Any
 ) -> None:
-    server = open_nats()
-    async with run_all(server):
-        await server.ready.wait()
+    async with started() as server:
         gateway, dashboard = client(server, "gateway"), client(server, "dashboard")
         async with (
             run_all(gateway, dashboard),
@@ -97,11 +95,9 @@ async def crash(broker: MqttBroker, run_all: Any, *filters: str, take: int) -> N
 
 
 async def test_what_comes_while_the_reader_is_away_is_delivered_at_its_return(
-    open_nats: Any, run_all: Any
+    started: Any, run_all: Any
 ) -> None:
-    server = open_nats()
-    async with run_all(server):
-        await server.ready.wait()
+    async with started() as server:
         gateway, brand = client(server, "gateway"), client(server, "brand")
         async with run_all(gateway):
             with pytest.raises(ExceptionGroup):
@@ -117,11 +113,9 @@ async def test_what_comes_while_the_reader_is_away_is_delivered_at_its_return(
 
 
 async def test_what_a_reader_took_but_did_not_finish_comes_again(
-    open_nats: Any, run_all: Any
+    started: Any, run_all: Any
 ) -> None:
-    server = open_nats()
-    async with run_all(server):
-        await server.ready.wait()
+    async with started() as server:
         gateway, brand = client(server, "gateway"), client(server, "brand")
         async with run_all(gateway), asyncio.TaskGroup() as group:
             group.create_task(gateway.publish(topics.pay("brand", "gateway"), b"1", retain=True))
@@ -134,11 +128,9 @@ async def test_what_a_reader_took_but_did_not_finish_comes_again(
     assert heard == [b"1"]
 
 
-async def test_the_will_is_left_and_taken_back(open_nats: Any, run_all: Any) -> None:
-    server = open_nats()
+async def test_the_will_is_left_and_taken_back(started: Any, run_all: Any) -> None:
     status = topics.status("gateway")
-    async with run_all(server):
-        await server.ready.wait()
+    async with started() as server:
         dashboard = client(server, "dashboard")
         endpoint = Endpoint(server.url, "gateway", "gateway", "secret-gateway")
         gateway = MqttBroker(
@@ -156,10 +148,8 @@ async def test_the_will_is_left_and_taken_back(open_nats: Any, run_all: Any) -> 
     assert heard == [b"online", b"offline"]
 
 
-async def test_retained_messages_come_again_after_a_reconnect(open_nats: Any, run_all: Any) -> None:
-    server = open_nats()
-    async with run_all(server):
-        await server.ready.wait()
+async def test_retained_messages_come_again_after_a_reconnect(started: Any, run_all: Any) -> None:
+    async with started() as server:
         gateway, dashboard = client(server, "gateway"), client(server, "dashboard")
         async with run_all(gateway, dashboard):
             await gateway.publish(topics.checkpoint("gateway"), b"note", retain=True)
@@ -173,11 +163,9 @@ async def test_retained_messages_come_again_after_a_reconnect(open_nats: Any, ru
 
 
 async def test_a_reader_that_stops_reading_loses_nothing_and_holds_a_bounded_number(
-    open_nats: Any, run_all: Any
+    started: Any, run_all: Any
 ) -> None:
-    server = open_nats()
-    async with run_all(server):
-        await server.ready.wait()
+    async with started() as server:
         gateway = client(server, "gateway")
         slow = client(server, "dashboard", Limits(backoff_max_s=0.3, inbox_max=50))
         async with run_all(gateway, slow), slow.subscribe(topics.said_by_all()) as box:
@@ -191,12 +179,10 @@ async def test_a_reader_that_stops_reading_loses_nothing_and_holds_a_bounded_num
 
 
 async def test_an_observer_that_never_returns_does_not_fill_the_store(
-    open_nats: Any, run_all: Any
+    started: Any, run_all: Any
 ) -> None:
     """What it missed goes, oldest first; without the limit nobody could even connect any more."""
-    server = open_nats(bytes_max=2 << 20)
-    async with run_all(server):
-        await server.ready.wait()
+    async with started(bytes_max=2 << 20) as server:
         gateway, gone_for_good = client(server, "gateway"), client(server, "dashboard")
         with pytest.raises(ExceptionGroup):
             await crash(gone_for_good, run_all, topics.said_by_all(), take=0)
@@ -218,10 +204,8 @@ async def test_a_message_over_the_limit_is_refused_here(open_nats: Any) -> None:
         await broker.publish(TELE, bytes(11))
 
 
-async def test_a_filter_that_the_rules_forbid_is_an_error(open_nats: Any, run_all: Any) -> None:
-    server = open_nats()
-    async with run_all(server):
-        await server.ready.wait()
+async def test_a_filter_that_the_rules_forbid_is_an_error(started: Any, run_all: Any) -> None:
+    async with started() as server:
         brand = client(server, "brand")
         async with run_all(brand):
             await brand.connected.wait()
@@ -232,10 +216,8 @@ async def test_a_filter_that_the_rules_forbid_is_an_error(open_nats: Any, run_al
         assert server.violations >= 1
 
 
-async def test_leaving_a_subscription_in_peace_ends_it(open_nats: Any, run_all: Any) -> None:
-    server = open_nats()
-    async with run_all(server):
-        await server.ready.wait()
+async def test_leaving_a_subscription_in_peace_ends_it(started: Any, run_all: Any) -> None:
+    async with started() as server:
         gateway, brand = client(server, "gateway"), client(server, "brand")
         async with run_all(gateway, brand):
             await brand.connected.wait()
@@ -252,10 +234,8 @@ async def test_leaving_a_subscription_in_peace_ends_it(open_nats: Any, run_all: 
     assert brand.strays == 0
 
 
-async def test_a_user_admitted_while_running_can_connect(open_nats: Any, run_all: Any) -> None:
-    server = open_nats()
-    async with run_all(server):
-        await server.ready.wait()
+async def test_a_user_admitted_while_running_can_connect(started: Any, run_all: Any) -> None:
+    async with started() as server:
         await server.admit([User("late", "secret-late", topics.component_rules("late"))])
         late = client(server, "late")
         async with run_all(late):
@@ -293,11 +273,8 @@ async def test_a_server_that_does_not_start_says_why(open_nats: Any, tmp_path: P
         await asyncio.wait_for(open_nats().run(), 15)
 
 
-async def test_configuration_and_passwords_are_for_us_only(open_nats: Any, run_all: Any) -> None:
-    server = open_nats()
-    async with run_all(server):
-        await server.ready.wait()
-
+async def test_configuration_and_passwords_are_for_us_only(started: Any) -> None:
+    async with started() as server:
         conf = server._folder / "nats.json"
         assert conf.stat().st_mode & 0o777 == 0o600
     assert "secret" not in repr(server._users)
@@ -374,10 +351,8 @@ async def test_the_child_goes_when_we_are_killed_and_the_port_is_free_again(
         await until_gone(child)
 
 
-async def test_the_child_goes_when_we_are_cancelled(open_nats: Any, run_all: Any) -> None:
-    server = open_nats()
-    async with run_all(server):
-        await server.ready.wait()
+async def test_the_child_goes_when_we_are_cancelled(started: Any) -> None:
+    async with started() as server:
         child = server.pid
 
     assert gone(child)
