@@ -26,17 +26,31 @@ if TYPE_CHECKING:
 
 ERROR_CHARACTERS_MAX = 300
 COMPLAINTS_PER_S_MAX = 1
+HOUR_S = 3_600.0
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much may be asked; of the speakers the `speakers_max` latest are told apart."""
+    """How much may be asked; of the speakers the `speakers_max` latest are told apart.
+
+    What moves money, orders and claims, is an entry on the log for ever: `moves_per_h_max` of each.
+    """
 
     all_per_s_max: int = 100
     each_per_s_max: int = 20
+    moves_per_h_max: int = 240
     speakers_max: int = 256
+
+
+class _Speaker:
+    """What is left of the limits for one speaker."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.commands = Bucket(limits.each_per_s_max)
+        self.moves = Bucket(limits.moves_per_h_max)  # its time is in hours
+        self.complaints = Bucket(COMPLAINTS_PER_S_MAX)
 
 
 class Counter:
@@ -47,7 +61,7 @@ class Counter:
         self._me = me
         self._limits = limits or Limits()
         self._all = Bucket(self._limits.all_per_s_max)
-        self._each: OrderedDict[str, tuple[Bucket, Bucket]] = OrderedDict()
+        self._each: OrderedDict[str, _Speaker] = OrderedDict()
         self.dropped = 0
         """Commands that were not even answered: retained, or far too many."""
 
@@ -71,17 +85,27 @@ class Counter:
         command, name = commands.named(message.payload)
         if command in inquiry.COMMANDS:
             return None  # for a witness
-        if wait_s := self._wait_s(speaker, now_s):
-            return self._too_many(speaker, now_s, Answer(command, name, commands.TOO_MANY), wait_s)
+        left = self._left(speaker)
+        if wait_s := left.commands.take(now_s) or self._all.take(now_s):
+            return self._complaint(left, now_s, Answer(command, name, commands.TOO_MANY), wait_s)
         try:
             asked = commands.parse(message.payload)
         except ValueError as error:
             return _error(Answer(command, name, commands.MALFORMED), str(error))
+        return self._answer(left, asked, Answer(command, name, commands.DONE), now_s)
+
+    def _answer(
+        self, left: _Speaker, asked: commands.Asked, done: Answer, now_s: float
+    ) -> Answer | None:
+        moves = isinstance(asked, Order | Claims)
+        if moves and (wait_h := left.moves.take(now_s / HOUR_S)):
+            too_many = Answer(done.command, done.id, commands.TOO_MANY)
+            return self._complaint(left, now_s, too_many, wait_h * HOUR_S)
         try:
-            return self._do(asked, Answer(command, name, commands.DONE))
+            return self._do(asked, done)
         except RemoteError as error:
-            _log.info("%s: %s", printable(speaker), printable(str(error)))
-            return _error(Answer(command, name, commands.REFUSED), str(error))
+            _log.info("%s: %s", done.command, printable(str(error)))
+            return _error(Answer(done.command, done.id, commands.REFUSED), str(error))
 
     def _do(self, asked: commands.Asked, done: Answer) -> Answer:
         book = self._book
@@ -116,17 +140,18 @@ class Counter:
         outcomes = iter(self._book.claim(claims))
         return tuple(each or commands.paid_of(next(outcomes)) for each in paid)
 
-    def _wait_s(self, speaker: str, now_s: float) -> float:
+    def _left(self, speaker: str) -> _Speaker:
         if speaker not in self._each:
-            own = Bucket(self._limits.each_per_s_max), Bucket(COMPLAINTS_PER_S_MAX)
-            self._each[speaker] = own
+            self._each[speaker] = _Speaker(self._limits)
             if len(self._each) > self._limits.speakers_max:
                 self._each.popitem(last=False)
         self._each.move_to_end(speaker)
-        return self._each[speaker][0].take(now_s) or self._all.take(now_s)
+        return self._each[speaker]
 
-    def _too_many(self, speaker: str, now_s: float, answer: Answer, wait_s: float) -> Answer | None:
-        if self._each[speaker][1].take(now_s):
+    def _complaint(
+        self, left: _Speaker, now_s: float, answer: Answer, wait_s: float
+    ) -> Answer | None:
+        if left.complaints.take(now_s):
             self.dropped += 1
             return None
         return _error(answer, f"too many commands: ask again in {wait_s:.1f} s or later")
