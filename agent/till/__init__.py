@@ -51,8 +51,9 @@ class Till(SellerDrawer, BuyerDrawer):
             return
         held: list[Sale | Purchase] = [*self.sales(), *self.purchases()]
         _log.warning(
-            "the till is an old copy of itself: its %s channels sell and buy nothing more; what was"
-            " promised on them is claimed, and trade goes on under new ones",
+            "%s: the till beside it is an old copy: its open channels, %s, sell and buy nothing"
+            " more; what was promised on them is claimed, and trade goes on in new ones",
+            self._tidemark.path,
             sum(each.side.state is not State.CLOSED for each in held),
         )
         with self.transaction():
@@ -109,9 +110,10 @@ class Till(SellerDrawer, BuyerDrawer):
             return 0, 0
         if self._tidemark is not None and self._tidemark.behind(self._tide()[0]):
             raise DamageError(
-                f"the till counts {self._tide()[0]} steps, its mark {self._tidemark.read()}: it is"
-                " an old copy. Restore the newest, or start it as it is: then its channels freeze,"
-                " what was promised on them is claimed, and trade goes on under new ones"
+                f"{self._tidemark.path}: it marks step {self._tidemark.read()}, the till beside it"
+                f" is at {self._tide()[0]}: an old copy. Restore the newest, or start it as it is:"
+                " then its channels freeze, what was promised on them is claimed, and trade goes on"
+                " in new ones"
             )
         channels: list[Sale | Purchase] = [*self.sales(), *self.purchases()]
         return len(channels), sum(self._check(held) for held in channels)

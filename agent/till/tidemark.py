@@ -44,7 +44,7 @@ class Tidemark:
     """The file at `path`, which holds one count in decimal."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
 
     @classmethod
     def beside(cls, database: Path) -> "Tidemark":
@@ -54,7 +54,7 @@ class Tidemark:
     def read(self) -> int | None:
         """The count that was marked last; None where there is none, or none that can be read."""
         try:
-            data = self._path.read_bytes()
+            data = self.path.read_bytes()
         except OSError:
             return None
         return int(data) if len(data) == MARK_BYTES and data.strip().isdigit() else None
@@ -68,16 +68,16 @@ class Tidemark:
         line = b"%020d\n" % count
         try:
             if self.read() is None:
-                durable.write(self._path, line)
+                durable.write(self.path, line)
                 return
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)
             try:
                 os.pwrite(descriptor, line, 0)
             finally:
                 os.close(descriptor)
         except OSError as error:
             raise StoreError(
-                f"{self._path}: cannot be written: {error.strerror}; nothing leaves without it"
+                f"{self.path}: cannot be written: {error.strerror}; nothing leaves without it"
             ) from error
 
     def behind(self, count: int) -> bool:

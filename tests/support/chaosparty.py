@@ -54,6 +54,11 @@ class Place:
         return Path(self.folder) / self.role
 
     @property
+    def up(self) -> Path:
+        """What is there as soon as this life of the party has a broker."""
+        return self.home / "up"
+
+    @property
     def key(self) -> SigningKey:
         """The party's own key."""
         return PARTIES[self.role]
@@ -165,6 +170,8 @@ async def trade(place: Place) -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(broker.run())
         tasks.create_task((sell if place.role == "seller" else buy)(party, broker))
+        await broker.connected.wait()
+        place.up.touch()
 
 
 if __name__ == "__main__":

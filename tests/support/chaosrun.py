@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -27,6 +27,7 @@ from ledger_client.database import open_database
 
 PURSE = 10**9
 WINDOW = 150
+UP_MAX_S = 20.0
 STALL_S = 30.0
 MADE_LEAST = 20  # goods, also when the storm let none through
 ONLOOKER = "onlooker"
@@ -35,11 +36,15 @@ ALL_PAYMENTS = f"{topics.ROOT}/in/+/pay/+"
 
 @dataclass(frozen=True)
 class Storm:
-    """How often somebody dies, how long each lives, how often the broker goes too."""
+    """How often somebody dies, how often the broker goes too, and how long a life is.
+
+    It is counted from when the party has a broker; of those who die `unborn`, from their start.
+    """
 
     kills: int
     seed: int
-    alive_s: tuple[float, float] = (0.1, 4.0)
+    alive_s: tuple[float, float] = (0.0, 3.0)
+    unborn: float = 0.25
     dead_s: tuple[float, float] = (0.0, 0.5)
     both: float = 0.1
     broker: float = 0.05
@@ -59,6 +64,7 @@ class Parties:
         """Start this party with dice of its own."""
         place = replace(self._places[role], seed=self._dice.getrandbits(32))
         place.home.mkdir(exist_ok=True)
+        place.up.unlink(missing_ok=True)
         with (place.home / "stderr").open("wb") as said:
             self._alive[role] = subprocess.Popen(
                 place.command(),
@@ -66,6 +72,14 @@ class Parties:
                 stderr=said,
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             )
+
+    async def up(self, role: str) -> None:
+        """Return when it has a broker, or has had its time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(UP_MAX_S):
+                while not self._places[role].up.exists():
+                    self.check()
+                    await asyncio.sleep(0.02)
 
     def check(self) -> None:
         """Raise ViolationError if one of them ended by itself."""
@@ -135,9 +149,12 @@ async def _kill(
     for role in PARTIES:
         parties.start(role)
     while counted["kills"] < storm.kills:
+        victims = list(PARTIES) if dice.random() < storm.both else [dice.choice(list(PARTIES))]
+        if dice.random() >= storm.unborn:
+            for role in PARTIES:
+                await parties.up(role)
         await asyncio.sleep(dice.uniform(*storm.alive_s))
         parties.check()
-        victims = list(PARTIES) if dice.random() < storm.both else [dice.choice(list(PARTIES))]
         if dice.random() < storm.broker and server.pid:
             os.kill(server.pid, signal.SIGKILL)
             counted["broker kills"] += 1
