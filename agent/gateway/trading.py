@@ -191,7 +191,7 @@ class Desk:
         what = f"{holding.kind} {digest.hex()[:8]}"
         shown: list[Account] = []
         if collector in ours:
-            shown.append(SellerAccount(what, *names, till, collector, digest))
+            shown.append(SellerAccount(f"{what} sold", *names, till, collector, digest))
         if payer in ours:
-            shown.append(BuyerAccount(what, *names, till, payer, digest))
+            shown.append(BuyerAccount(f"{what} bought", *names, till, payer, digest))
         self.accounts += [account for account in shown if account not in self.accounts]

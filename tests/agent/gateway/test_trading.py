@@ -1,5 +1,6 @@
 """Agreements drive a real gateway: a recording on the air, a real broker, buyers with own tills."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import closing
@@ -25,14 +26,19 @@ from dealing import (
 from agent import gateway
 from agent.audit import verify_home
 from agent.config import read
+from agent.demo.guests import Guest
+from agent.desks import Goods, SellingDesk
 from agent.gateway.listening import listening
 from agent.gateway.trading import trading
 from agent.licensed import Held, Judge
 from agent.marks import Readings
 from agent.metering import Heard, Metered, spans
+from agent.remote import Ledger, RemoteSettlement
+from agent.running import Connection
 from agent.status import Board
+from agent.tally import Seller
 from agent.till import Till
-from ledger_client import cbor, disclosure, dues, leaves, shapes
+from ledger_client import cbor, consents, disclosure, dues, leaves, shapes
 from ledger_client.agreements import DataLicence, MeteredService
 from ledger_client.channels import State, Terms
 from ledger_client.consents import Act, Standing
@@ -198,6 +204,78 @@ async def test_both_sides_of_a_service_in_one_home_pay_and_are_paid(tmp_path: Pa
     assert paid >= 60_000
     assert paid % 30_000 == 0
     assert sum(verify_home(tmp_path / "home").balances.values()) == 0
+
+
+class Provider:
+    """A provider of its own, which bills what the meter passes and never ends a channel."""
+
+    def __init__(self, place: World, deed: Deed, till: Till) -> None:
+        self._place, self._deed, self._base = place, deed, 0.0
+        ledger = Ledger(place.stores.signer.public.short_id, place.stores.log.name, demo=True)
+        self._settlement = RemoteSettlement(PLATFORM, ledger)
+        desk = SellingDesk(PLATFORM, till, credit=200_000)
+        self.seller = Seller(desk, till, self._settlement, blame=lambda *_: None)
+
+    async def run(self, connection: Connection) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._settlement.run(connection.broker))
+            tasks.create_task(self.seller.run(connection.broker))
+            while True:
+                for sale in self.seller.channels():
+                    self.seller.sell(sale.terms.channel, self._units())
+                await asyncio.sleep(0.3)
+
+    async def settle(self) -> None:
+        pass
+
+    def _units(self) -> Iterator[Goods]:
+        service, now_s = self._deed.agreement, self._place.now_s
+        heard = self._place.board.newest("obd", "odometer")
+        assert isinstance(service, MeteredService)
+        standing = consents.standing(service, self._deed.acts, now_s)
+        if heard is None:
+            return
+        self._base = self._base or heard[0]  # where the counter stood when the channel was there
+        found = {"m": (self._base, heard[0])}
+        metered = Metered(service, standing, found, simulated=True)
+        for price, number in metered.passed():
+            body = metered.body(price.unit, number, now_s)
+            source = metered.source(price.unit, number)
+            yield Goods(source, price.minor_units, body, simulated=True)
+
+
+async def test_our_car_pays_a_provider_elsewhere_and_ends_what_the_provider_does_not(
+    tmp_path: Path, till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.paying.GRACE_S", 0.5)
+    settings = config(tmp_path, car_recording(tmp_path / "car.jsonl"))
+    async with world(settings, ("car",)) as place:
+        prices = [{"unit": "m", "per": 1_000, "minor_units": 30_000}]
+        document = place.service(
+            "platform", "car", prices=prices, expires_s=place.now_s + 6, meter="F0:00:00:00:02:05"
+        )
+        deed = place.keep(place.deed(document))
+        provider = Provider(place, deed, till)
+        await until(lambda: PLATFORM.public.short_id in place.users())
+        guest = Guest(PLATFORM.public.short_id, provider)
+        async with asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(guest.run(await place.door.enter()))
+            bought = place.stores.till.purchases
+            await until(lambda: bool(bought()) and bought()[-1].side.n >= 2)
+            await until(lambda: place.state(bought()[-1]) is State.CLOSING)
+            task.cancel()
+        paid = bought()[-1].side.signed
+
+    assert paid % 30_000 == 0
+    balances = books(tmp_path / "home").balances
+    assert balances[PLATFORM.public.thumbprint] == paid >= 60_000
+    assert balances[bought_channel(tmp_path)] == FUNDED - paid
+
+
+def bought_channel(tmp_path: Path) -> bytes:
+    """The one channel of the ledger."""
+    (channel,) = books(tmp_path / "home").channels
+    return channel
 
 
 async def test_on_a_demo_street_its_strangers_trade(tmp_path: Path) -> None:
