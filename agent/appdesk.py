@@ -30,7 +30,7 @@ from ledger_client.settlement.embedded import Book
 
 LOOK_EVERY_S = 0.1
 OFFER_EVERY_S = 0.5
-CLAIM_EVERY_S = 30.0
+CLAIM_EVERY_S = 600.0  # each time is an entry on the log; the vouchers in hand are safe till then
 BATCHES_AT_ONCE_MAX = 32  # looked at in one transaction of the till, on the event loop
 
 _log = logging.getLogger(__name__)

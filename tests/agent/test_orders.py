@@ -265,12 +265,14 @@ async def test_without_anybody_who_listens_nothing_is_asked_any_more() -> None:
 
 
 async def test_too_many_open_questions_are_refused_here() -> None:
-    async with distant(MemoryBroker(), Patience(1, 60, waiting_max=1)) as (settlement, _):
-        async with asyncio.TaskGroup() as tasks:
-            first = tasks.create_task(settlement.status(terms().channel))
-            await asyncio.sleep(0)
-            assert "questions wait" in await _raises(settlement, AwayError)
-            first.cancel()
+    async with (
+        distant(MemoryBroker(), Patience(1, 60, waiting_max=1)) as (settlement, _),
+        asyncio.TaskGroup() as tasks,
+    ):
+        first = tasks.create_task(settlement.status(terms().channel))
+        await asyncio.sleep(0)
+        assert "questions wait" in await _raises(settlement, AwayError)
+        first.cancel()
 
 
 async def _raises(settlement: RemoteSettlement, kind: type[RemoteError]) -> str:
