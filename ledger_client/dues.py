@@ -200,8 +200,12 @@ class Value:
     at_brand: str = ""
 
 
-def debts(ecosystem: Ecosystem, history: Iterable[Value]) -> tuple[Debt, ...]:
-    """What each brand owes each other: whoever gave value owes those at which it was redeemed.
+def debts(
+    ecosystem: Ecosystem, history: Iterable[Value], paid: Iterable[Debt] = ()
+) -> tuple[Debt, ...]:
+    """What each brand ever owed each other: whoever gave value owes where it was redeemed.
+
+    The agreed limit is on what is open: `paid` are the payments that nettings brought about.
 
     Raises:
         ProofError: more redeemed than was given, no party, or a debt beyond the agreed limit.
@@ -219,9 +223,22 @@ def debts(ecosystem: Ecosystem, history: Iterable[Value]) -> tuple[Debt, ...]:
             pair = each.by, each.at_brand
             owed[pair] = owed.get(pair, 0) + each.amount
     found = tuple(Debt(by, at, amount) for (by, at), amount in sorted(owed.items()))
-    for name, position in shares.positions(found).items():
+    open_positions(ecosystem, found, paid)
+    return found
+
+
+def open_positions(
+    ecosystem: Ecosystem, debts: Iterable[Debt], paid: Iterable[Debt]
+) -> tuple[Debt, ...]:
+    """All-time `debts` and, as debts the other way, what was `paid` of them.
+
+    Raises:
+        ProofError: one that owes more than was agreed.
+    """
+    left = (*debts, *(Debt(each.creditor, each.debtor, each.amount) for each in paid))
+    for name, position in shares.positions(left).items():
         if -position > ecosystem.debt_minor_units_max:
             raise ProofError(
                 f"{name} owes {-position}, agreed are {ecosystem.debt_minor_units_max} at most"
             )
-    return found
+    return left

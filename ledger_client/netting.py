@@ -9,7 +9,7 @@ agreement computes the payments again: they leave each party exactly where its d
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ledger_client import agreements, cbor, shapes, shares, statements, values
+from ledger_client import agreements, cbor, dues, shapes, shares, statements, values
 from ledger_client.agreements import Ecosystem
 from ledger_client.channels import MONEY_MAX
 from ledger_client.errors import EncodingError, ProofError
@@ -74,12 +74,7 @@ def make(ecosystem: Ecosystem, owed: Iterable[bytes], paid: Iterable[Debt]) -> N
         greatest[pair] = max(known, (said.total, statement.digest, signed))
     debts = tuple(Debt(*pair, total) for pair, (total, _, _) in sorted(greatest.items()))
     before = tuple(sorted(paid, key=lambda each: (each.debtor, each.creditor)))
-    left = [*debts, *(Debt(each.creditor, each.debtor, each.amount) for each in before)]
-    for name, position in shares.positions(left).items():
-        if -position > ecosystem.debt_minor_units_max:
-            raise ProofError(
-                f"{name} owes {-position}, agreed are {ecosystem.debt_minor_units_max} at most"
-            )
+    left = dues.open_positions(ecosystem, debts, before)
     payments = tuple(sorted(shares.net(left), key=lambda each: (each.debtor, each.creditor)))
     positions = shares.check_netting(debts, [*before, *payments])
     kept = tuple(signed for _, _, signed in sorted(greatest.values(), key=lambda each: each[1]))

@@ -23,6 +23,7 @@ from ledger_client.dues import (
     window_s,
 )
 from ledger_client.errors import ProofError
+from ledger_client.shares import Debt
 
 HELD = standing(contracts.licence(), signed(contracts.licence()), BEGINS_S)
 GRANT = contracts.grant()
@@ -314,3 +315,14 @@ def test_a_proposal_entitles_to_nothing() -> None:
     nothing = Standing(HELD.state, (), ("brand",), None, EXPIRES_S)
 
     assert entitlements(GRANT, nothing, [Activation("ann", "pair", "", BEGINS_S)]) == []
+
+
+def test_what_was_paid_makes_room_for_new_debts() -> None:
+    history = [Value("brand", 1_001), Value("brand", 1_001, "platform")]
+    paid = [Debt("brand", "platform", 1)]
+
+    found = debts(contracts.ecosystem(), history, paid)
+
+    assert found == (Debt("brand", "platform", 1_001),)
+    with pytest.raises(ProofError, match="brand owes 1001, agreed are 1000"):
+        debts(contracts.ecosystem(), history)
