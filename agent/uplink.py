@@ -167,8 +167,8 @@ class Uplink:
             provenance=claim.provenance,
             losses=batches.Losses(batch.losses.dropped, batch.losses.rejected, batch.losses.gap),
             profiles=tuple(claim.profiles),
-            agreement=self._governing(
-                self._streams.urns[batch.subject], minute_s(now.stamp.wall_ms)
+            agreement=self._governing(  # when it was heard: it may be proved after an ending
+                self._streams.urns[batch.subject], claim.last_minute * 60
             ),
         )
 

@@ -303,3 +303,16 @@ def test_dropped_readings_are_signed_into_the_next_statement(box: Box) -> None:
     assert said.losses.dropped > 0
     assert said.losses.dropped + said.leaf_count == box.put_readings
     assert stores.journal.receipted()[0].losses == Losses(dropped=said.losses.dropped)
+
+
+def test_a_batch_names_what_governed_when_it_was_heard(box: Box) -> None:
+    stores = box.open()
+    box.hear(stores)
+    heard_s = box.stamp.wall_ms // 60_000 * 60
+    box.second += 600  # the agreement has ended by the time that it is proved
+    uplink = box.uplink(stores, governing=lambda _, at_s: b"a" * 32 if at_s == heard_s else None)
+
+    (proved,) = uplink.step(box.now(stores), drain=True)
+
+    said = statements.verify(stores.log.statement(proved.log_index))
+    assert batches.decode(said.payload).agreement == b"a" * 32

@@ -1,7 +1,7 @@
 """A real broker on which brands offer and a gateway's home accepts."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -75,10 +75,13 @@ class Exchange:
 
 
 @asynccontextmanager
-async def exchange(folder: Path, keys: Sequence[SigningKey]) -> AsyncIterator[Exchange]:
-    """A broker for a gateway and these keys' holders."""
+async def exchange(
+    folder: Path, keys: Sequence[SigningKey], rules: Mapping[str, topics.Rules] | None = None
+) -> AsyncIterator[Exchange]:
+    """A broker for a gateway and these keys' holders; `rules` are of those who have others."""
     names = [GATEWAY, *(key.public.short_id for key in keys)]
-    users = [User(name, f"secret-{name}", topics.component_rules(name)) for name in names]
+    known = {name: topics.component_rules(name) for name in names} | dict(rules or {})
+    users = [User(name, f"secret-{name}", rule) for name, rule in known.items()]
     server = EmbeddedBroker(folder, users, random=Random(1))
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(server.run())
