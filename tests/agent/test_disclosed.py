@@ -3,7 +3,7 @@
 from collections import Counter
 from hashlib import sha256
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent import disclosed
@@ -41,6 +41,8 @@ READINGS = st.lists(
 )
 
 
+@example([("vin", 1)], 1, True)  # simulated ones, too
+@example([("tyre_pressure", 9)] * 90, 50, True)  # same
 @given(READINGS, st.integers(1, 60_000), st.booleans())
 def test_every_granted_reading_is_sold_once_at_its_price_and_proved(
     readings: list[tuple[str, int]], price: int, demo: bool
