@@ -1,9 +1,9 @@
 """Who is there and who is not: a status for each component, and alerts while something is wrong.
 
 Everything is retained and told only when it changes: `c/{id}/status` of each component, whose
-gateway speaks for it, `c/{id}/alert/silent` while a component is not heard, and
-`c/{gateway}/alert/scanner` while the radio hears nothing at all. Never a value that was measured,
-except how full a battery is.
+gateway speaks for it, `c/{id}/alert/silent` while a component is not heard, `c/{id}/alert/battery`
+while its battery is low, and `c/{gateway}/alert/scanner` while the radio hears nothing at all.
+Never a value that was measured, except how full a battery is.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from firmware_bridge.radio import Health, LinkView, Radio, Stamp
 
 LOOK_EVERY_S = 1.0
 GRACE_MS = 5_000
+BATTERY_LOW_PERCENT, BATTERY_ENOUGH_PERCENT = 10, 20
 ONLINE, SILENT, WAITING, OFFLINE = "online", "silent", "waiting", "offline"
 
 _HEARD = frozenset({State.BROADCASTING, State.SUBSCRIBED})
@@ -58,6 +59,7 @@ class Roll:
         self._members = tuple(members)
         self._states = {member.address: WAITING for member in self._members}
         self._silent_since: dict[str, int] = {}
+        self._low_since: dict[str, int] = {}
         self._deaf_since_ms: int | None = None
 
     def call(
@@ -71,9 +73,11 @@ class Roll:
             before = self._states[member.address]
             state = state_of(link, member.silence_max_ms, now.boottime_ms, before)
             self._states[member.address] = state
-            battery = board.number(member.presence.alias, "battery_level")
-            messages.append(member.presence.said(state, battery or None))
+            newest = board.newest(member.presence.alias, "battery_level")
+            percent = None if newest is None else newest[0]
+            messages.append(member.presence.said(state, percent))
             messages.append(self._silence(member, link, state, now))
+            messages.append(self._battery(member, percent, now))
         messages.append(self._scanner(health, now))
         return messages
 
@@ -97,6 +101,22 @@ class Roll:
             since=since_ms // 1000,
             why=printable(link.error) or f"not heard for {member.silence_max_ms / 1000:g} s",
             mend="is it near, switched on and charged? `milepost scan` shows what is on the air",
+        )
+
+    def _battery(self, member: Member, percent: float | None, now: Stamp) -> Message:
+        topic = topics.alert(member.presence.id, "battery")
+        if percent is None or percent >= BATTERY_ENOUGH_PERCENT:
+            self._low_since.pop(member.address, None)
+        elif percent <= BATTERY_LOW_PERCENT:
+            self._low_since.setdefault(member.address, now.wall_ms)
+        if percent is None or member.address not in self._low_since:
+            return topic, b""
+        return topic, _json(
+            code="battery",
+            alias=member.presence.alias,
+            since=self._low_since[member.address] // 1000,
+            why=f"its battery is at {round(percent)} %",
+            mend=f"charge it or change the battery: above {BATTERY_ENOUGH_PERCENT} % this ends",
         )
 
     def _scanner(self, health: Health, now: Stamp) -> Message:

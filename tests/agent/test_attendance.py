@@ -45,13 +45,28 @@ def at(second: float) -> Stamp:
 
 
 def said(
-    roll: Roll, links: list[LinkView], second: float, health: Health = FINE
+    roll: Roll,
+    links: list[LinkView],
+    second: float,
+    health: Health = FINE,
+    board: Board | None = None,
 ) -> dict[str, dict[str, object] | None]:
-    told = roll.call(links, health, Board(), at(second))
+    told = roll.call(links, health, board or Board(), at(second))
     return {
         topic.removeprefix("milepost/v1/c/"): json.loads(payload) if payload else None
         for topic, payload in told
     }
+
+
+def charged(percent: float) -> Board:
+    """What is known of the strap when it told how full its battery is."""
+    board = Board()
+    packet = Notification(STRAP, "", "", b"", bonded=False, wall_ms=0, boottime_ms=0)
+    reading = Reading(
+        STRAP, "battery_level", percent, Provenance.OBSERVED, "battery/1", 0, 0, b"\0" * 8
+    )
+    board.heard("strap", packet, [reading])
+    return board
 
 
 @pytest.mark.parametrize("state", list(State))
@@ -103,6 +118,29 @@ def test_silence_is_an_alert_from_when_it_was_last_heard_until_it_is_heard_again
     assert later[f"{ID}/status"]["state"] == "silent"  # type: ignore[index]
 
 
+def test_a_low_battery_is_an_alert_until_it_is_well_charged() -> None:
+    now, levels = roll(), (50, 11, 10, 15, 0, 19, 20, 15)
+
+    told = [
+        said(now, [link(State.SUBSCRIBED, heard_s=second)], second, board=charged(percent))
+        for second, percent in enumerate(levels)
+    ]
+
+    statuses = [each[f"{ID}/status"] or {} for each in told]
+    alerts = [each[f"{ID}/alert/battery"] or {} for each in told]
+    assert [status["battery"] for status in statuses] == list(levels)
+    assert [second for second, alert in enumerate(alerts) if alert] == [2, 3, 4, 5]
+    assert {alert["since"] for alert in alerts if alert} == {WALL_MS // 1000 + 2}
+    assert alerts[4]["why"] == "its battery is at 0 %"
+
+
+def test_a_component_without_a_battery_has_no_alert_of_one() -> None:
+    told = said(roll(), [link(State.SUBSCRIBED, heard_s=1)], 1)
+
+    assert told[f"{ID}/alert/battery"] is None
+    assert "battery" not in (told[f"{ID}/status"] or {})
+
+
 def test_a_radio_that_hears_nothing_is_an_alert_until_something_is_heard() -> None:
     now = roll()
     topic = f"{GATEWAY}/alert/scanner"
@@ -134,6 +172,17 @@ class Recorder:
     connected: asyncio.Event = field(default_factory=asyncio.Event)
     told: list[tuple[str, bytes, bool]] = field(default_factory=list)
 
+    seen: int = 0
+
+    async def more(self) -> int:
+        """How much was told since the last time, once there is something and then nothing more."""
+        async with asyncio.timeout(8):
+            while len(self.told) == self.seen:  # noqa: ASYNC110  # it is told by others
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        before, self.seen = self.seen, len(self.told)
+        return self.seen - before
+
     async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         await asyncio.sleep(0)
         self.told.append((topic, payload, retain))
@@ -153,13 +202,7 @@ class Ear:
 
 
 def attendance(radio: Radio) -> Attendance:
-    board = Board()
-    packet = Notification(STRAP, "", "", b"", bonded=False, wall_ms=0, boottime_ms=0)
-    reading = Reading(
-        STRAP, "battery_level", 86.6, Provenance.OBSERVED, "battery/1", 0, 0, b"\0" * 8
-    )
-    board.heard("strap", packet, [reading])
-    return Attendance(roll(), radio, board, lambda: at(2))
+    return Attendance(roll(), radio, charged(86.6), lambda: at(2))
 
 
 async def _connected(recorder: Recorder) -> Connection:
@@ -179,19 +222,16 @@ async def test_only_what_changed_is_told_and_after_an_outage_everything(
         await asyncio.sleep(0.03)
         before = len(recorder.told)
         recorder.connected.set()
-        await asyncio.sleep(0.1)
-        first = len(recorder.told)
+        first = await recorder.more()
         ear.state = State.MISSING
-        await asyncio.sleep(0.1)
-        second = recorder.told[first:]
+        second = await recorder.more()
         recorder.connected.clear()
         await asyncio.sleep(0.05)
         recorder.connected.set()
-        await asyncio.sleep(0.1)
-        third = recorder.told[first + len(second) :]
+        third = await recorder.more()
         task.cancel()
 
-    assert (before, first, len(second), len(third)) == (0, 3, 2, 3)
+    assert (before, first, second, third) == (0, 4, 2, 4)
     assert json.loads(recorder.told[0][1])["battery"] == 87
     assert all(retained for _, _, retained in recorder.told)
 
@@ -206,7 +246,7 @@ async def test_at_the_end_every_component_is_offline_and_stays_so(
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(shell.run(await _connected(recorder)))
-        await asyncio.sleep(0.05)
+        await recorder.more()
         await shell.settle()
         await asyncio.sleep(0.05)
 
