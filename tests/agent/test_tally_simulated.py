@@ -1,4 +1,4 @@
-"""The payment protocol in 1,000 seeded runs, and in fewer with each of eight planted faults."""
+"""The payment protocol in 1,000 seeded runs, and in fewer with each planted fault."""
 
 import pytest
 from market import BUYER, memory, open_book

@@ -1,7 +1,7 @@
 """20,000 seeded runs of buyer, seller, broker and ledger with loss, doubling, delays and crashes.
 
 The parties are the real till, desks and settlement; see tests/support/tallysim.py. Then each of the
-eight planted faults must be noticed. Run: make sim [RUNS=20000] [FIRST=0] [WORKERS=2]
+planted faults must be noticed. Run: make sim [RUNS=20000] [FIRST=0] [WORKERS=2]
 """
 
 import logging

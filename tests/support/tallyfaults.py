@@ -1,15 +1,20 @@
-"""Eight faults that a payment protocol may have, each planted beside the real code, never in it."""
+"""Eleven faults that a payment protocol may have, each planted beside the real code, never in it.
 
-from collections.abc import Sequence
+Three of them are about readings that two sellers heard, and budgets.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from tallymarket import Cast, CrashingTill
 
 from agent.desks import BuyingDesk, Effect, SellingDesk, Send
+from agent.marks import Readings
+from agent.spending import Spent
 from agent.till import Purchase, Sale
 from ledger_client.channels import Event, Selling, Voucher, advance, sign_voucher
 from ledger_client.errors import RemoteError
-from ledger_client.messages import Item, Standing
+from ledger_client.messages import Item, Refusal, Standing
 from ledger_client.settlement import Claim, Outcome, View
 from ledger_client.settlement.embedded import Book
 
@@ -131,6 +136,30 @@ class StrictBook(Book):
             return [Outcome(claim.voucher.channel, 0, str(error)) for claim in claims]
 
 
+class AmnesicTill(CrashingTill):
+    """The buyer pays for a reading and forgets that it did."""
+
+    def write_readings(self, readings: Readings, marks_max: int) -> None:
+        """Nothing."""
+
+
+class HeedlessSeller(SellingDesk):
+    """Takes any refusal of a number for one of the item that has this number now."""
+
+    def _refused(self, sale: Sale, theirs: Standing, refused: Refusal) -> bool:
+        line = self._till.invoice(sale, refused.n)
+        if line is not None:
+            refused = replace(refused, invoice=line.name)
+        return super()._refused(sale, theirs, refused)
+
+
+class SpendthriftTill(CrashingTill):
+    """What was spent is not in the commit that promises it, nor in any other."""
+
+    def write_spent(self, spent: Mapping[bytes, Spent]) -> None:
+        """Nothing."""
+
+
 class BadRowError(Exception):
     """What StrictBook trips over."""
 
@@ -144,4 +173,7 @@ FAULTS = {
     "unsigned total adopted": Cast(buying=TrustingBuyer),
     "backup signs": Cast(selling=HastySeller, till=BlindTill),
     "claim fails whole on a bad row": Cast(book=StrictBook),
+    "paid readings forgotten": Cast(till=AmnesicTill),
+    "stale refusal heeded": Cast(selling=HeedlessSeller),
+    "spending not written": Cast(till=SpendthriftTill),
 }
