@@ -31,6 +31,7 @@ _FULL_COLUMNS, _FULL_ROWS = 120, 19  # a smaller terminal shows less; rows besid
 _CHEATED_ROWS = 23  # so many beside the components leave room for the cheats in a full view
 _MONEY_ROWS, _FULL_MONEY_ROWS = 6, 10
 _PAGE_MS = 4_000
+_REASON_COLUMNS = 96  # so many leave room for why, beside what was done
 _STYLES = {"subscribed": "green", "broadcasting": "green", "heard": "green", "waiting": "dim"}
 _UNITS = {
     "speed": ("m/s", 1.0, 2),
@@ -70,24 +71,26 @@ def screen(
     layout.split_column(
         Layout(_head(snapshot, full=full), size=head),
         Layout(_components(snapshot, full=full), size=heard),
-        _below(snapshot, rows - head - heard - 1, wide=columns >= _FULL_COLUMNS),
+        _below(snapshot, rows - head - heard - 1, columns),
         Layout(Text(note, style="dim"), size=1),
     )
     return layout
 
 
-def _below(snapshot: "Snapshot", rows: int, *, wide: bool) -> Layout:
+def _below(snapshot: "Snapshot", rows: int, columns: int) -> Layout:
     """What is left of the screen; where not all fits, one page after another."""
+    wide = columns >= _FULL_COLUMNS
     deals = len(snapshot.agreements) + 2 if snapshot.agreements else 0
     if rows < deals + _MONEY_ROWS:
-        return _page(snapshot, rows, (_trading(snapshot, wide=False), *_deals(snapshot)))
+        honest = _trading(snapshot, wide=False), *_deals(snapshot)
+        return _page(snapshot, rows, columns, honest)
     dealing = Layout()
     dealing.split_column(
         _trading(snapshot, wide=wide and not snapshot.cheats, rows=rows - deals),
         Layout(panels.agreements(snapshot.agreements), size=deals, visible=deals > 0),
     )
     if not (snapshot.cheats and wide):
-        return _page(snapshot, rows, (dealing,))
+        return _page(snapshot, rows, columns, (dealing,))
     below = Layout()
     cheats = Layout(panels.cheats(snapshot.cheats, rows), ratio=6)
     below.split_row(cheats, Layout(dealing, ratio=7))
@@ -100,11 +103,12 @@ def _deals(snapshot: "Snapshot") -> tuple[Layout, ...]:
     return (Layout(panels.agreements(snapshot.agreements)),)
 
 
-def _page(snapshot: "Snapshot", rows: int, honest: tuple[Layout, ...]) -> Layout:
+def _page(snapshot: "Snapshot", rows: int, columns: int, honest: tuple[Layout, ...]) -> Layout:
     """Each page for a while; the cheats are one of their own."""
     pages = honest
     if snapshot.cheats:
-        pages = (*honest, Layout(panels.cheats(snapshot.cheats, rows)))
+        why = columns >= _REASON_COLUMNS
+        pages = (*honest, Layout(panels.cheats(snapshot.cheats, rows, why=why)))
     return pages[snapshot.now_ms // _PAGE_MS % len(pages)]
 
 
