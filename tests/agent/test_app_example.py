@@ -152,7 +152,7 @@ async def order_beyond_the_budget(told: dict[str, Any]) -> str:
 
 
 @pytest.mark.slow
-async def test_a_programs_thirty_lines_buy_tyre_readings_until_it_is_cut_off(
+async def test_a_strangers_program_buys_tyre_readings_until_it_is_cut_off(
     tmp_path: Path,
 ) -> None:
     async with gateway(tmp_path) as home:
