@@ -7,7 +7,7 @@ and what is left of a deposit goes back.
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 
 from agent.credit import Credit
@@ -59,9 +59,19 @@ class Collecting:
             tasks.create_task(self._seller.run(connection.broker))
             tasks.create_task(self._settle_again())
             while True:
-                for sale in self._seller.channels():
+                sales = self._seller.channels()
+                for sale in sales:
                     await self._look(sale)
+                self._forget({sale.terms.channel for sale in sales})
                 await asyncio.sleep(LOOK_EVERY_S)
+
+    def _forget(self, live: Collection[bytes]) -> None:
+        """What was remembered of channels that are over."""
+        for held in (self._goods, self._last, self._over):
+            for channel in held.keys() - live:
+                del held[channel]
+        for place in [place for place in self._passed if place[0] not in live]:
+            del self._passed[place]
 
     async def settle(self) -> None:
         """Wait a little for what was sold to be paid, claim and share it; the channels stay."""

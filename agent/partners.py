@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from agent.agreed import Holding, Shelf
 from agent.goods import SIMULATED
@@ -10,6 +11,7 @@ from agent.metering import QUANTITIES, Base, Heard, Metered, spans
 from agent.status import Board
 from agent.stores import Stores
 from ledger_client.agreements import DataLicence, Document, MeteredService, PerReading
+from ledger_client.errors import RemoteError
 from ledger_client.keys import PublicKey
 from ledger_client.settlement.embedded import Book
 from ledger_client.settlement.sharing import ShareOrder
@@ -60,16 +62,23 @@ class Office:
         return Metered(service, holding.standing, found, simulated)
 
     def _newest(self, meter: str, quantities: tuple[str, ...]) -> Heard | None:
+        own = _short_id(meter)
         for alias, each in self.stores.components.items():
-            if meter in {alias, each.address, self._did(alias)}:
+            if meter in {alias, each.address} or own == each.id:
                 for quantity in quantities:
                     newest = self.board.newest(alias, quantity)
                     if newest is not None:
                         return Heard(*newest)
         return None
 
-    def _did(self, alias: str) -> str:
-        return self.stores.home.key(f"component-{alias}").public.did
+
+@lru_cache(maxsize=256)
+def _short_id(meter: str) -> str:
+    """Of the key that a meter is named by; empty if it is named otherwise."""
+    try:
+        return PublicKey.from_did(meter).short_id
+    except RemoteError:
+        return ""
 
 
 def payer_of(agreement: Paid) -> PublicKey:
