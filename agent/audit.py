@@ -145,11 +145,11 @@ def _verify(
 ) -> HomeReport:
     log = LogReader(ledger)
     report = verify_log(log, anchors)
+    Watermark(home.mark, parse_vkey(report.vkey)).check(log.root_at)
     registry = Registry(ledger)
     vault = home.vault(registry.streams().urns)
     states = _verify_batches(journal, log, vault, registry)
     unproved = _verify_packs(journal, vault)
-    Watermark(home.mark, parse_vkey(report.vkey)).check(log.root_at)
     till = Till(ledger, Tidemark.beside(home.ledger_db))
     tills, restores = [till.check()], till.restores()
     for database in sorted(home.path.glob("peers/*/till.db")):
