@@ -69,7 +69,7 @@ class Account:
     """One channel end. Amounts are minor units of `asset`, in the period but for `owed`.
 
     `amount` was invoiced, `promised` came by voucher of that; `owed` is due and not promised as of
-    now. `claimed` is what the till knows of, `settled` what the ledger's entries paid out. `fees`
+    now. `claimed` is the channel's all-time total, `settled` what entries paid meanwhile. `fees`
     are those of the offer that the agreement came from; an embedded ledger takes none.
     """
 
@@ -146,8 +146,10 @@ def statement(path: Path, period: Period, now_s: int) -> Statement:
             found = [(each.index, statements.verify(each.statement)) for each in log.entries()]
             first = genesis.verify(found[0][1])
             books = replayed(connection, log, first.name, found)
-            book = behind.read(log, found, first, agreed.kept(home))
-            every = [_account(connection, each, books, book, period) for each in _held(connection)]
+            held = _held(connection)
+            count = sum(each.side.n for each in held)
+            book = behind.read(log, found, first, agreed.kept(home), count)
+            every = [_account(connection, each, books, book, period) for each in held]
             charged = _with_fees(home, every, period, now_s)
             return Statement(
                 tuple(charged),
@@ -199,7 +201,7 @@ def _account(
     every = list(_lines(connection, held.row, total, book))
     claimed = held.side.claimed if isinstance(held, Sale) else held.claimed
     if terms.ledger == book.ledger:
-        _agree(held, claimed, total, sum(line.price for line in every), books)
+        claimed = _agree(held, claimed, total, sum(line.price for line in every), books)
     lines = tuple(line for line in every if period.has(line.at_s))
     selling = isinstance(held, Sale)
     return Account(
@@ -225,8 +227,8 @@ def _account(
     )
 
 
-def _agree(held: Sale | Purchase, claimed: int, total: int, lines: int, books: Books) -> None:
-    """The till may be behind the ledger, never ahead; the lines are what is due.
+def _agree(held: Sale | Purchase, claimed: int, total: int, lines: int, books: Books) -> int:
+    """What was claimed in all. The till may be behind the ledger, never ahead.
 
     Raises:
         ProofError: they contradict each other.
@@ -246,6 +248,7 @@ def _agree(held: Sale | Purchase, claimed: int, total: int, lines: int, books: B
         raise ProofError(
             f"{where}: the ledger paid {paid}, the till knows of vouchers over {total}"
         )
+    return paid
 
 
 def _lines(connection: sqlite3.Connection, row: int, total: int, book: Book) -> Iterator[Line]:

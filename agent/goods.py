@@ -161,7 +161,7 @@ class Tariff:
 
     def source(self, unit: int) -> bytes:
         """The content identity of a unit: which meter, which of its units from 1."""
-        return sha256(f"{self.meter} {unit}".encode()).digest()[:SOURCE_BYTES]
+        return tariff_source(self.meter, unit)
 
     def body(self, unit: int) -> bytes:
         """A unit as goods: its number, and the meter in joules when it had passed."""
@@ -181,3 +181,8 @@ class Tariff:
         if unit * self.unit_j > heard_j + self.unit_j:  # it runs on between two broadcasts
             raise RemoteError(f"unit {unit} was invoiced, the meter was heard at {heard_j:.0f} J")
         return self.source(unit)
+
+
+def tariff_source(meter: str, unit: int) -> bytes:
+    """The content identity of a unit from 1 of the meter of that name."""
+    return sha256(f"{meter} {unit}".encode()).digest()[:SOURCE_BYTES]

@@ -57,8 +57,9 @@ def opened(path: Path, wanted: str) -> tuple[Opened, ...]:
         log = LogReader(connection)
         with log.snapshot():
             found = [(each.index, statements.verify(each.statement)) for each in log.entries()]
-            book = behind.read(log, found, genesis.verify(found[0][1]), agreed.kept(home))
-        held = _channel(Till(connection), name)
+            till, first = Till(connection), genesis.verify(found[0][1])
+            held = _channel(till, name)
+            book = behind.read(log, found, first, agreed.kept(home), held.side.n)
         rows = [
             row
             for row in connection.execute(
