@@ -166,7 +166,7 @@ class Shelf:
         self._seen = files
         try:
             self._digest(now_s)
-        except RemoteError as error:
+        except (RemoteError, OSError) as error:
             _log.warning("agreements: what is new does not go onto the log: %s", error)
         return True
 
