@@ -22,7 +22,6 @@ from agent.desks import BuyingDesk, Goods, SellingDesk
 from agent.pacing import Limits
 from agent.tally import Buyer, Seller
 from agent.till import Till
-from ledger_client.channels import State
 from ledger_client.database import open_database
 from ledger_client.errors import RemoteError
 from ledger_client.keys import SigningKey
@@ -33,6 +32,8 @@ PRICE_MAX = 7
 AT_ONCE_MAX = 8
 PAUSE_S = 0.02
 SPENDABLE = 2_000
+MADE_LEAST = 20
+"""Goods, also when the storm let none through."""
 TALLY = Limits(retry_first_s=0.2, retry_most_s=2.0, watch_s=0.5)
 MQTT = MqttLimits(puback_max_s=1.5, keepalive_s=2, backoff_max_s=0.5)
 
@@ -99,10 +100,35 @@ class _Party:
         with (self.place.home / "blamed").open("a") as file:
             file.write(f"{speaker}: {error}\n")
 
+    def told_to_stop(self) -> bool:
+        """Whether the storm is over and nothing new is to be made."""
+        return (Path(self.place.folder) / "stop").exists()
+
     def limit(self) -> int:
-        """Up to which number goods are sold; 0 while there is no end."""
-        stop = Path(self.place.folder) / "stop"
-        return int(stop.read_text()) if stop.exists() else 0
+        """Up to which number goods are sold, fixed once we are told to stop; 0 before."""
+        made = self.place.home / "made"
+        if not self.told_to_stop():
+            return 0
+        if not made.exists():
+            made.write_text(str(max(MADE_LEAST, self._most_sold())))
+        return int(made.read_text())
+
+    def _most_sold(self) -> int:
+        """The highest number of goods that was ever sold."""
+        rows = self.till._db.execute("SELECT digest FROM till_items")
+        digests = {bytes(row[0]) for row in rows}
+        number = 0
+        while digests:
+            number += 1
+            digests.discard(sha256(body_of(number)).digest())
+        return number
+
+    def first_unsold(self) -> int:
+        """The lowest number of goods that no channel holds for sold; 1 before the first channel."""
+        sales, number = self.till.sales(), 1
+        while sales and self.till.sold(sales[0], thing(number).source):
+            number += 1
+        return number
 
 
 async def sell(party: _Party, broker: MqttBroker) -> None:
@@ -111,12 +137,10 @@ async def sell(party: _Party, broker: MqttBroker) -> None:
     seller = Seller(desk, party.till, party.settlement, blame=party.blame, limits=TALLY)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(seller.run(broker))
-        first = 1
+        first = party.first_unsold()
         while True:
             limit = party.limit()
             for sale in seller.channels():
-                while party.till.sold(sale, thing(first).source):
-                    first += 1  # in an earlier life
                 count = party.dice.randint(1, AT_ONCE_MAX)
                 most = min(limit, first + count - 1) if limit else first + count - 1
                 first += seller.sell(sale.terms.channel, map(thing, range(first, most + 1)))
@@ -128,6 +152,8 @@ async def _end_some(party: _Party, seller: Seller, first: int, limit: int) -> in
     """Claim, close, or say that all is done; where to go on selling."""
     sales = seller.channels()
     if limit and first > limit and all(sale.side.due == sale.side.best for sale in sales):
+        if (unsold := party.first_unsold()) <= limit:
+            return unsold  # a channel ended before they were paid
         for sale in sales:
             await seller.close_now(sale.terms.channel)
         (party.place.home / "done").touch()
@@ -138,9 +164,7 @@ async def _end_some(party: _Party, seller: Seller, first: int, limit: int) -> in
         if not limit and party.dice.random() < 0.002:
             for sale in sales:
                 await seller.close_now(sale.terms.channel)
-            return 1  # what was not paid may be sold anew; what was is passed over
-    if any(sale.side.state is not State.OPEN for sale in sales):
-        return 1
+            return party.first_unsold()
     return first
 
 
@@ -152,7 +176,7 @@ async def buy(party: _Party, broker: MqttBroker) -> None:
         tasks.create_task(buyer.run(broker))
         while True:
             left = [held.side.funded - held.side.due for held in buyer.channels()]
-            done = party.limit() and (party.place.home.parent / "seller" / "done").exists()
+            done = party.told_to_stop() and (party.place.home.parent / "seller" / "done").exists()
             if not done and max(left, default=0) < SPENDABLE // 2:
                 salt = party.dice.getrandbits(120)
                 with suppress(RemoteError):  # it was closed meanwhile
