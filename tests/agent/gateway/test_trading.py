@@ -103,7 +103,7 @@ async def test_a_licence_by_the_slot_pays_one_reading_in_each_and_discloses_no_m
 ) -> None:
     async with world(config(tmp_path)) as place:
         price = {"per": "period", "minor_units": 700, "period_s": 60}
-        begins_s = place.now_s - 56  # so that a period is over in a few seconds
+        begins_s = place.now_s - 54  # so that a period is over in a few seconds
         document = place.licence(
             price=price, resolution_s=2, quantities=["heart_rate", "speed"], begins_s=begins_s
         )
@@ -144,7 +144,7 @@ async def test_a_shared_car_is_billed_by_km_minute_and_use_out_of_its_deposit(
     settings = config(tmp_path, car_recording(tmp_path / "car.jsonl"))
     async with world(settings, ("car",)) as place:
         begins_s = place.now_s - 600
-        document = place.service("car", "driver", begins_s=begins_s, expires_s=place.now_s + 8)
+        document = place.service("car", "driver", begins_s=begins_s, expires_s=place.now_s + 9)
         deed = place.keep(place.deed(document, at_s=begins_s + 60))
         service = deed.agreement
         assert isinstance(service, MeteredService)
@@ -252,7 +252,7 @@ async def test_our_car_pays_a_provider_elsewhere_and_ends_what_the_provider_does
     async with world(settings, ("car",)) as place:
         prices = [{"unit": "m", "per": 1_000, "minor_units": 30_000}]
         document = place.service(
-            "platform", "car", prices=prices, expires_s=place.now_s + 6, meter="F0:00:00:00:02:05"
+            "platform", "car", prices=prices, expires_s=place.now_s + 9, meter="F0:00:00:00:02:05"
         )
         deed = place.keep(place.deed(document))
         provider = Provider(place, deed, till)

@@ -70,7 +70,7 @@ def test_what_a_collector_earned_is_divided_once_and_the_record_gives_the_same()
     assert books.shared[AGREEMENT].credited == (71, 30)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(
     bps=st.lists(st.integers(0, 10_000), min_size=1, max_size=4),
     steps=st.lists(
