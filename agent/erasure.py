@@ -161,6 +161,8 @@ def _records(home: Home, urns: Iterable[str]) -> Iterator[Path]:
             path, [urn.encode() for urn in urns]
         ):
             yield path
+            offer = path.with_suffix(".offer")  # what the agreement came from
+            yield from [offer] if offer.is_file() else []
 
 
 def _mentions(home: Home, urns: Iterable[str], components: Iterable[Registered]) -> Iterator[str]:

@@ -231,10 +231,13 @@ def test_erasing_a_subject_takes_its_agreements(box: Box) -> None:
     deed = licence_for(box, stores.subjects["runner"])
     other = licence_for(box, stores.subjects["car"])
     box.close()
+    offer = agreed.path_of(Home(box.path), deed.digest).with_suffix(".offer")
+    offer.write_bytes(b"what it came from")
 
     erased = erase_subject(box.path, "runner", NOW_S)
 
     assert f"agreements/{deed.digest.hex()}.cbor" in erased.files
+    assert not offer.exists()
     assert [each.digest for each in agreed.kept(Home(box.path))] == [other.digest]
 
 
