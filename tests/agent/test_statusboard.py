@@ -18,7 +18,7 @@ async def _ask(path: Path) -> bytes | None:
 
 async def _serving(path: Path, look: bytes, tasks: asyncio.TaskGroup) -> asyncio.Task[None]:
     task = tasks.create_task(statusboard.serve(path, lambda: look))
-    while not path.is_socket():  # noqa: ASYNC110, ASYNC240  # nothing tells when it is bound
+    while await _ask(path) is None:  # nothing tells when it listens
         await asyncio.sleep(0.01)
     return task
 
@@ -33,8 +33,7 @@ async def test_each_connection_gets_one_snapshot_and_the_socket_is_the_owners(
         stale.bind(str(path))
 
     async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(statusboard.serve(path, lambda: b"{}"))
-        await asyncio.sleep(0.1)
+        task = await _serving(path, b"{}", tasks)
         answers = [await _ask(path) for _ in range(3)]
         mode = stat.S_IMODE(path.stat().st_mode)
         task.cancel()
