@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from brokers import MemoryBroker
-from market import BUYER, SELLER, accept, goods, memory, open_book, terms
+from market import BUYER, SELLER, accept, goods, introduce, memory, open_book, terms
 
 from agent.desks import BuyingDesk, SellingDesk
 from agent.pacing import Limits
@@ -222,3 +222,28 @@ def test_the_check_says_that_a_till_is_an_old_copy(tmp_path: Path) -> None:
         till.check()
 
     assert whole == (1, 0)
+
+
+@pytest.mark.parametrize("marked", [True, False])
+async def test_only_its_mark_keeps_an_old_copy_from_using_a_number_twice_that_nobody_saw(
+    tmp_path: Path, marked: bool
+) -> None:
+    mark, book, signed = Tidemark(tmp_path / "till.mark"), open_book(memory()), []
+    book.issue(BUYER.public, FUNDED)
+    view = await EmbeddedSettlement(book, BUYER).open(terms(), 500)
+    buying = BuyingDesk(BUYER, Till.open(memory()), accept=accept)
+    buying.prepare(terms())
+    buying.observe(view)
+    connection = memory()
+    SellingDesk(SELLER, Till.open(connection, mark), credit=50).observe(view)
+    copy = connection.serialize()
+
+    for number in (1, 2):  # the first is lost on its way, and forgotten with the database
+        connection = memory()
+        connection.deserialize(copy)
+        selling = SellingDesk(SELLER, Till.open(connection, mark if marked else None), credit=50)
+        introduce(selling, buying)
+        selling.sell(terms().channel, [goods(number)])
+        signed += selling.outbox(terms().channel, after=0, items_max=1)
+
+    assert len(signed) == (1 if marked else 2)
