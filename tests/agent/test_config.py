@@ -47,7 +47,10 @@ def test_the_configurations_that_we_ship_are_right(path: Path) -> None:
         ({"gateway": 5}, ["gateway", "object", "5"]),
         ({"gateway": {"home": 5}}, ["gateway.home", "str", "5"]),
         (tables(rdaio={}), ["rdaio", "radio", "unknown"]),
-        (tables(radio={"kind": "wifi"}), ["radio.kind", "auto, bluez, none, replay, virtual", "'wifi'"]),
+        (
+            tables(radio={"kind": "wifi"}),
+            ["radio.kind", "auto, bluez, none, replay, virtual", "'wifi'"],
+        ),
         (tables(radio={"connections_max": 0}), ["radio.connections_max", ">= 1", "0"]),
         (tables(journal={"commit_age_max_s": 9}), ["journal.commit_age_max_s", "<= 0.25", "9"]),
         (tables(journal={"bytes_max": 5}), ["journal.bytes_max", ">= 65536", "5"]),
