@@ -13,13 +13,16 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from agent import history
+from agent.admission import Admission, Limits
 from agent.audit import verify_home
+from agent.claims import Kept
 from agent.cli.main import application
 from agent.disclosing import Wish, disclose
 from agent.erasure import erase_subject
 from agent.export import export_home, points_of_all, urns_of
 from agent.home import Home, HomeError
 from agent.journal import Losses
+from agent.pipeline import CommitLimits, Committer, Intake, Pipeline
 from agent.recording import PURPOSES_MAX, make_stream
 from agent.streams import Stream, Streams
 from ledger_client import batches, record, statements
@@ -200,3 +203,24 @@ def test_a_licence_is_about_an_urn_of_its_own_purpose(home: Path, tmp_path: Path
     with pytest.raises(HomeError, match="its urn is that of 'its own record'"):
         run("agreement", "sign", deed, "--home", home, "--as", "party-runner")
     run("agreement", "new", form, "--subject", "runner", "--out", deed, code=2)
+
+
+def test_a_commit_goes_into_the_stream_that_is_on_then(box: Box) -> None:
+    stores = box.open()
+    plans = stores.stream_for("runner", PLANS)
+    on: list[str] = []
+
+    def stream(subject: str) -> str:
+        return stores.streams.now(subject, lambda urn, _: b"x" if urn in on else None, NOW_S)
+
+    pipeline = Pipeline({}, Admission(Limits(1_000), {}), lambda *_: None)
+    limits = CommitLimits(0.1, 10)
+    seal = stores.vault.seal_pack
+    committer = Committer(Intake(1), pipeline, stores.journal, limits, seal, stream)
+    kept = Kept("strap", "heart-rate/1", 9, WALL_MS, 1, bytes(8), (("heart_rate", 60.0),))
+    for urns in ([], [plans.urn]):
+        on[:] = urns
+        pipeline.group.kept = {"runner": [kept]}
+        committer._commit(committer._close_group(), stores.boot, 1)  # without the loop
+
+    assert sorted(stores.journal.unbatched()) == sorted(["runner", plans.urn])
