@@ -77,7 +77,7 @@ def read(path: Path) -> Credentials:
             return msgspec.json.decode(file.read(FILE_BYTES_MAX), type=Credentials)
     except OSError as error:
         raise HomeError(f"{path}: expected credentials: {error.strerror}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise HomeError(f"{path}: expected what milepost app grant wrote: {error}") from error
 
 

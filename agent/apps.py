@@ -91,7 +91,7 @@ def read(path: Path) -> Granted:
             granted = msgspec.json.decode(file.read(FILE_BYTES_MAX), type=Granted)
     except OSError as error:
         raise HomeError(f"{path}: expected the grant of an app: {error.strerror}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise HomeError(f"{path}: expected the grant of an app: {error}") from error
     quantities, filters = wanted([*granted.quantities, *granted.topics])
     certified = granted.certificate.holder == granted.key and granted.name == path.stem

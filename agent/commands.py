@@ -6,7 +6,7 @@ Statuses are those of HTTP: 200 done, 400 no such command, 403 refused, 404 no s
 many. Pure.
 """
 
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -33,6 +33,8 @@ Party = Annotated[str, Meta(max_length=128)]
 Account = Annotated[bytes, Meta(min_length=ACCOUNT_BYTES, max_length=ACCOUNT_BYTES)]
 Money = Annotated[int, Meta(ge=0, le=MONEY_MAX)]
 Terms = Annotated[bytes, Meta(max_length=TERMS_BYTES_MAX)]
+
+_T = TypeVar("_T")
 
 
 class Command(msgspec.Struct, frozen=True, tag_field="command", forbid_unknown_fields=True):
@@ -125,6 +127,11 @@ class _Named(msgspec.Struct, frozen=True):
     id: Id = ""
 
 
+_ASKED: msgspec.json.Decoder[Asked] = msgspec.json.Decoder(Asked)
+_NAMED = msgspec.json.Decoder(_Named)
+_ANSWER = msgspec.json.Decoder(Answer)
+
+
 def encode(message: Asked | Answer) -> bytes:
     """The payload of a message."""
     return msgspec.json.encode(message)
@@ -134,14 +141,13 @@ def parse(payload: bytes) -> Asked:
     """The command in a payload; ValueError says what it is not."""
     if len(payload) > BYTES_MAX:
         raise ValueError(f"a command has at most {BYTES_MAX} bytes, this one {len(payload)}")
-    asked: Asked = msgspec.json.decode(payload, type=Asked)
-    return asked
+    return _decoded(_ASKED, payload)
 
 
 def named(payload: bytes) -> tuple[str, str]:
     """The command and the id of a payload that is no command, as far as it has them."""
     try:
-        found = msgspec.json.decode(payload[:BYTES_MAX], type=_Named)
+        found = _decoded(_NAMED, payload[:BYTES_MAX])
     except ValueError:
         found = _Named()
     return found.command, found.id
@@ -149,7 +155,14 @@ def named(payload: bytes) -> tuple[str, str]:
 
 def parse_answer(payload: bytes) -> Answer:
     """The answer in a payload; ValueError if it is none."""
-    return msgspec.json.decode(payload, type=Answer)
+    return _decoded(_ANSWER, payload)
+
+
+def _decoded(decoder: msgspec.json.Decoder[_T], payload: bytes) -> _T:
+    try:
+        return decoder.decode(payload)
+    except RecursionError as error:
+        raise ValueError("JSON that is nested too deeply") from error
 
 
 def channel_of(view: View) -> Channel:

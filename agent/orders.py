@@ -78,7 +78,11 @@ class Counter:
 
     def answer(self, message: Message, now_s: float) -> Answer | None:
         """What to say to a command; None for one to be dropped. `now_s` of any one clock."""
-        speaker = topics.parse_inbox(message.topic).speaker
+        try:
+            speaker = topics.parse_inbox(message.topic).speaker
+        except ValueError:  # of a broker without rules: nobody who could be answered
+            self.dropped += 1
+            return None
         if message.retained or not message.payload:
             self.dropped += 1
             return None

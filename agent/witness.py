@@ -85,8 +85,11 @@ class Desk:
             async for message in messages:
                 if message.retained or bucket.take(clock()):
                     continue
-                if (reply := self._reply(message)) is not None:
+                try:
                     speaker = topics.parse_inbox(message.topic).speaker
+                except ValueError:
+                    continue  # of a broker without rules: nobody who could be answered
+                if (reply := self._reply(message)) is not None:
                     await broker.publish(topics.result(speaker, me), inquiry.encode(reply))
 
     def _reply(self, message: Message) -> Result | None:

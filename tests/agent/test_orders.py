@@ -79,14 +79,15 @@ def test_who_speaks_decides_nothing_only_who_signed() -> None:
     assert forged.channel is None
 
 
-def test_a_retained_command_or_a_cleared_one_is_dropped() -> None:
+def test_a_retained_command_a_cleared_one_and_one_of_nobody_are_dropped() -> None:
     ledger = book()
     counter = Counter(ledger, ME)
 
-    answers = [counter.answer(said(order(), retained=True), 0), counter.answer(said(b""), 0)]
+    nobody = Message(f"{topics.command(ME, BRAND)} ?", order(), False)
+    sent = [said(order(), retained=True), said(b""), nobody]
 
-    assert answers == [None, None]
-    assert counter.dropped == 2
+    assert [counter.answer(each, 0) for each in sent] == [None, None, None]
+    assert counter.dropped == 3
     assert ledger.balance(BUYER.public.thumbprint) == 1_000
 
 
@@ -108,6 +109,7 @@ def test_a_command_for_a_witness_is_left_to_the_witness() -> None:
         (b'{"command": "claim", "id": "7", "claims": []}', "7", "length"),
         (b'{"command": "ledger", "id": "' + b"x" * 65 + b'"}', "", "length"),
         (b"{" + b" " * commands.BYTES_MAX + b"}", "", "at most"),
+        (b'{"x": ' + b"[" * 40_000, "", "too deeply"),
     ],
 )
 def test_what_is_no_command_is_told_why(payload: bytes, name: str, complaint: str) -> None:
