@@ -231,7 +231,7 @@ def filled(offer: Offer, acceptor: Acceptor, begins_s: int) -> Document:
     for party in _parties(document):
         mine = dict(party)
         if party.get("name") == offer.open:
-            if party.get("did") not in {"", acceptor.did}:
+            if party.get("did") not in ("", acceptor.did):
                 raise EncodingError("the offer is addressed to somebody else")
             mine["did"] = acceptor.did
         parties.append(mine)

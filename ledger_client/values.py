@@ -126,7 +126,7 @@ def parse(statement: Statement, agreement: bytes) -> Act:
         raise EncodingError(f"expected a statement of value, got {statement.kind}")
     decoded = cbor.decode(statement.payload)
     labels = frozenset({1, 2, 3, 4, 5})
-    if isinstance(decoded, dict) and decoded.get(3) in {_ASK, _SHOW}:
+    if isinstance(decoded, dict) and decoded.get(3) in (_ASK, _SHOW):
         labels = frozenset({1, 2, 3, 4})
     pairs = shapes.fields(decoded, "value", labels)
     shapes.integer(pairs[1], "value version", _VERSION, _VERSION)

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from hashlib import sha256
 from typing import Any
 
 import contracts
@@ -126,6 +127,20 @@ def test_a_statement_that_says_something_else_is_refused() -> None:
     refused("offer", subject, [plain])
     with pytest.raises(EncodingError, match="none of the parties"):
         offers.sign(contracts.OTHER, offer, 1)
+
+
+@pytest.mark.parametrize("did", [[], {}, None, 1])
+def test_an_offer_addressed_to_something_that_is_no_key_is_refused(did: object) -> None:
+    document = offering.template()
+    document["parties"][0]["did"] = did
+    digest = sha256(cbor.encode(document)).hexdigest()
+    plain = msgspec.to_builtins(offering.signed().offer) | {"document": document, "sha256": digest}
+    payload = cbor.encode(plain)
+
+    with pytest.raises(EncodingError):
+        offers.verify(
+            statements.sign(contracts.BRAND, "offer", f"urn:milepost:offer:{digest}", payload, 1)
+        )
 
 
 def test_what_can_be_read_must_be_what_was_signed() -> None:

@@ -111,6 +111,7 @@ RAW = HOLDER.public.raw
     [
         [1, 2],
         {1: 1, 2: DIGEST, 3: "give", 4: 1, 5: RAW},
+        {1: 1, 2: DIGEST, 3: [], 4: 1, 5: RAW},
         {1: 2, 2: DIGEST, 3: "earn", 4: 1, 5: RAW},
         {1: 1, 2: DIGEST, 3: "earn", 4: 0, 5: RAW},
         {1: 1, 2: DIGEST, 3: "earn", 4: 1},
