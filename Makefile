@@ -74,9 +74,7 @@ check: $(VENV)/.developing
 
 test: check $(VENV)/.mosquitto $(VENV)/.chromium
 	$(BIN)/coverage erase
-	timeout -k 10 1800 $(BIN)/pytest -n 3 --cov --cov-report= --durations=15 || { \
-	echo "again and alone, what failed above: what passes now has a race, which is a bug to be found"; \
-	timeout -k 10 600 $(BIN)/pytest --last-failed --last-failed-no-failures none --cov --cov-append --cov-report=; }
+	timeout -k 10 1800 $(BIN)/pytest -n 3 --cov --cov-report= --durations=15
 	$(BIN)/coverage report --fail-under=90
 	$(BIN)/coverage report --include='$(PURE)' --fail-under=100
 
