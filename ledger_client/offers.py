@@ -260,7 +260,10 @@ def _checked(offer: Offer) -> Offer:
         raise EncodingError("offer: its digest is that of another document")
     if not all(fee.name.isprintable() for fee in offer.fees):
         raise EncodingError("offer: expected printable names of fees")
-    if offer.lapses_s > sample(offer).expires_s:
+    agreement = sample(offer)
+    if offer.open not in {party.name for party in agreement.parties}:
+        raise EncodingError(f"offer: expected the open party to be one of it, got {offer.open!a}")
+    if offer.lapses_s > agreement.expires_s:
         raise EncodingError("offer: expected it to lapse before the agreement expires")
     return offer
 

@@ -129,6 +129,14 @@ def test_a_statement_that_says_something_else_is_refused() -> None:
         offers.sign(contracts.OTHER, offer, 1)
 
 
+def test_an_offer_that_leaves_no_party_open_is_refused() -> None:
+    document = offering.template()
+    document["parties"][0]["did"] = contracts.WEARER.public.did
+
+    with pytest.raises(EncodingError, match="open party"):
+        offering.signed(document, open="nobody")
+
+
 @pytest.mark.parametrize("did", [[], {}, None, 1])
 def test_an_offer_addressed_to_something_that_is_no_key_is_refused(did: object) -> None:
     document = offering.template()
