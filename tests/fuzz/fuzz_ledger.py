@@ -7,10 +7,8 @@ not print back as the bytes it came from.
 
 import hashlib
 import json
-import sqlite3
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,9 @@ from typing import Any
 import running
 
 with running.atheris.instrument_imports(include=["ledger_client"]):
+    import smalllog
+    from smalllog import GATEWAY, NOW_S, RECEIPT_KEY, VERIFIER, WITNESS
+
     from ledger_client import (
         artefacts,
         batches,
@@ -25,12 +26,11 @@ with running.atheris.instrument_imports(include=["ledger_client"]):
         certificates,
         checkpoints,
         cose,
+        disclosure,
         enrolment,
         genesis,
         leaves,
-        log,
         merkle,
-        messages,
         pins,
         proofs,
         receipts,
@@ -41,16 +41,11 @@ with running.atheris.instrument_imports(include=["ledger_client"]):
         verify,
         witnessing,
     )
-    from ledger_client.channels import Terms, parse_terms, sign_voucher
     from ledger_client.errors import RemoteError
-    from ledger_client.keys import PublicKey, SigningKey
+    from ledger_client.keys import PublicKey
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 BYTES_MAX = 4_096
-NOW_S = 1_767_225_600
-SUBJECT = "urn:uuid:0c6bd0f5-3f0b-4a42-9c9e-0d7f4f1d1c55"
-RECEIPT_KEY, NOTE_KEY, GATEWAY = (SigningKey(bytes([n]) * 32) for n in (1, 2, 3))
-VERIFIER = checkpoints.Verifier("milepost.example/gw", NOTE_KEY.public)
 
 
 def loose(data: bytes) -> None:
@@ -129,21 +124,6 @@ def path(data: bytes) -> None:
     merkle.roots_from_consistency(index, size, bytes(32), hashes)
 
 
-def message(data: bytes) -> None:
-    """A message of a payment channel."""
-    assert messages.encode(messages.parse(data)) == data
-
-
-def terms(data: bytes) -> None:
-    """The terms of a channel."""
-    assert parse_terms(data).encoded == data
-
-
-def text(read: Callable[[str], object]) -> running.Target:
-    """What takes bytes for a parser of text."""
-    return lambda data: _read(read, data.decode("utf-8", "replace"))
-
-
 def vkey(line: str) -> None:
     """A verifier key."""
     assert checkpoints.parse_vkey(line).vkey == line
@@ -164,16 +144,8 @@ def proof(words: str) -> None:
     proofs.verify(words, VERIFIER, bytes(32))
 
 
-def quiet(target: Callable[[bytes], object]) -> running.Target:
-    """Someone else's bytes may be refused, in the one way that says so."""
-    return lambda data: _read(target, data)
-
-
 def _read(read: Callable[[Any], object], given: bytes | str) -> None:
-    try:
-        read(given)
-    except RemoteError:
-        return
+    running.attempt(read, given, RemoteError)
 
 
 def _signed(kind: str, data: bytes) -> statements.Statement:
@@ -204,18 +176,16 @@ READERS: dict[str, Callable[[bytes], object]] = {
     "record": verify.verify_record,
     "certificate": certificates.parse,
     "certificates": lambda data: certificates.verify_chain(certificates.decode_tokens(data)),
-    "message": message,
-    "terms": terms,
     "offer": witnessing.parse,
-    "did": text(PublicKey.from_did),
-    "vkey": text(vkey),
-    "note": text(note),
-    "proof": text(proof),
-    "pins": text(pins.parse),
-    "tile": text(tiles.parse),
-    "request": text(enrolment.from_text),
+    "did": running.text(PublicKey.from_did),
+    "vkey": running.text(vkey),
+    "note": running.text(note),
+    "proof": running.text(proof),
+    "pins": running.text(pins.parse),
+    "tile": running.text(tiles.parse),
+    "request": running.text(enrolment.from_text),
 }
-TARGETS = {name: quiet(read) for name, read in READERS.items()}
+TARGETS = {name: running.quiet(read, RemoteError) for name, read in READERS.items()}
 
 
 def seeds() -> Iterator[bytes]:
@@ -225,11 +195,6 @@ def seeds() -> Iterator[bytes]:
     tokens = [bytes.fromhex(f"d83d{each}") for each in certificate.values()]
     yield from tokens
     yield certificates.encode_tokens(tokens)
-    payer, payee = GATEWAY.public, RECEIPT_KEY.public
-    ours = Terms("log", payer, payer, payee, "EUR/6", 86_400, bytes(16), simulated=True)
-    yield ours.encoded
-    yield messages.encode(sign_voucher(GATEWAY, ours.channel, 5))
-    yield messages.encode(messages.sign_item(RECEIPT_KEY, ours.channel, (1, 5, 5), b"body"))
     yield GATEWAY.public.did.encode()
     yield VERIFIER.vkey.encode()
     yield enrolment.to_text(b"request").encode()
@@ -243,53 +208,28 @@ def seeds() -> Iterator[bytes]:
 
 def _ledger() -> Iterator[bytes]:
     """A small log, in all its forms."""
-    leaf = cbor.encode(
-        [bytes(16), {0: "strap/heart_rate", 1: "beat/min", 2: 60, 6: NOW_S}, 9, 0, bytes(8)]
-    )
-    yield leaf
-    body = batches.Batch(
-        leaf_count=2,
-        root=merkle.root([merkle.leaf_hash(leaf)] * 2),
-        first_minute=NOW_S // 60,
-        last_minute=NOW_S // 60,
-        clock=batches.Clock(2, b"bootboot", 1, 1_000, 2_000, 50, 12),
-        previous=bytes(32),
-        sequence=1,
-        provenance={9: 2},
-        losses=batches.Losses(dropped=1),
-        profiles=("heart-rate/1",),
-    ).encode()
-    yield body
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        connection.execute("CREATE TABLE schema (part TEXT PRIMARY KEY, version INTEGER)")
-        ours = log.Log.open(
-            connection,
-            name=VERIFIER.name,
-            receipt_key=RECEIPT_KEY,
-            note_key=NOTE_KEY,
-            demo=True,
-            now_s=NOW_S,
-        )
-        first = statements.sign(GATEWAY, "batch", SUBJECT, body, NOW_S)
-        ours.append(
-            [
-                (bytes(16), first),
-                (b"note".ljust(16), statements.sign(GATEWAY, "note", SUBJECT, b"", NOW_S)),
-            ],
-            NOW_S,
-        )
+    with smalllog.opened() as (ours, leaf, first):
+        yield leaf
+        yield statements.verify(first).payload
         yield first
+        old = ours.head.note
         yield record.build(ours, lambda entry: [leaf, leaf] if entry.index == 1 else None)
+        ours.append([(b"last".ljust(16), smalllog.noted(b"last"))], NOW_S)
+        name = "witness.example"
+        vkey = checkpoints.Verifier(name, WITNESS.public, checkpoints.COSIGNATURE).vkey
+        cosigned = checkpoints.cosign(WITNESS, name, ours.head.note, NOW_S)
+        yield cosigned.encode()
         yield record.excerpt(ours, {1: None})
+        chosen = disclosure.choose([leaf, leaf], [1])
+        yield record.excerpt(ours, {1: chosen}, record.Head(cosigned, (vkey,), old))
         yield ours.receipt(1)
         yield ours.consistency(1)
         yield ours.head.note.encode()
         yield statements.verify(ours.statement(0)).payload
-        path_ = merkle.inclusion_proof(1, 3, ours.nodes)
+        path_ = merkle.inclusion_proof(1, 4, ours.nodes)
         yield proofs.write(1, path_, ours.head.note).encode()
-        yield witnessing.Offer(
-            1, tuple(merkle.consistency_proof(1, 3, ours.nodes)), ours.head.note
-        ).body
+        path_ = merkle.consistency_proof(1, 4, ours.nodes)
+        yield witnessing.Offer(1, tuple(path_), ours.head.note).body
         pin = pins.Pin(VERIFIER.vkey, ours.head.note)
         yield pins.render({VERIFIER.name: pin}).encode()
         yield hashlib.sha256(first).digest() * 4

@@ -17,6 +17,31 @@ atheris: Any = importlib.import_module("atheris")  # in the fuzzing environment 
 
 Target = Callable[[bytes], None]
 
+SUPPORT = Path(__file__).parents[1] / "support"
+sys.path.append(str(SUPPORT))  # what tests use to make agreements, offers, ledgers
+
+
+def quiet(read: Callable[[bytes], object], *refusals: type[Exception]) -> Target:
+    """Someone else's bytes may be refused, in the ways that say so."""
+
+    def target(data: bytes) -> None:
+        attempt(read, data, *refusals)
+
+    return target
+
+
+def text(read: Callable[[str], object]) -> Callable[[bytes], object]:
+    """What takes bytes for a parser of text."""
+    return lambda data: read(data.decode("utf-8", "replace"))
+
+
+def attempt(read: Callable[[Any], object], given: object, *refusals: type[Exception]) -> None:
+    """Read what may be refused."""
+    try:
+        read(given)
+    except refusals:
+        return
+
 
 def main(script: str, targets: Mapping[str, Target], seeds: Iterable[bytes], bytes_max: int) -> int:
     """Fuzz one target of `script`, or with --all every one, beginning from `seeds`."""
