@@ -20,6 +20,14 @@ CLOCK_UNSET = 0
 
 
 @dataclass(frozen=True, slots=True)
+class Judged:
+    """A statement whose signature holds at its place on the log; `batch` is what a batch says."""
+
+    statement: statements.Statement
+    batch: batches.Batch | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Tip:
     """An issuer's newest batch, at its place on the log and in the file."""
 
@@ -102,8 +110,9 @@ class Audit:
             raise ProofError("there is no entry, not even a genesis")
         return self._genesis
 
-    def add(self, index: int, data: bytes, disclosed: Disclosure | None) -> None:
+    def add(self, index: int, data: bytes, disclosed: Disclosure | None) -> Judged:
         """Judge the next statement, entry `index` of the log, and what came with it."""
+        batch = None
         with within(f"entry {index}"):
             statement = statements.verify(data)
             if statement.receipts:
@@ -113,7 +122,8 @@ class Audit:
             elif statement.kind == genesis.KIND:
                 raise ProofError("a second genesis")
             if statement.kind == BATCH:
-                self._add_batch(index, statement, disclosed)
+                batch = batches.decode(statement.payload)
+                self._add_batch(index, statement, batch, disclosed)
             elif disclosed is not None:
                 raise ProofError(f"a {statement.kind} statement has no leaves")
             self.trust.add(index, statement)
@@ -122,11 +132,16 @@ class Audit:
                 self._rotate(index, trust.rotated(statement))
         self._kinds[statement.kind] += 1
         self.hashes.append(merkle.leaf_hash(statement.digest))
+        return Judged(statement, batch)
 
     def _add_batch(
-        self, index: int, statement: statements.Statement, disclosed: Disclosure | None
+        self,
+        index: int,
+        statement: statements.Statement,
+        batch: batches.Batch,
+        disclosed: Disclosure | None,
     ) -> None:
-        batch, issuer = batches.decode(statement.payload), statement.issuer
+        issuer = statement.issuer
         self._follow(issuer, batch.sequence - 1, batch.previous, index)
         self._tips[issuer] = _Tip(batch.sequence, statement.digest, index, len(self.hashes))
         clock_set = batch.clock.state != CLOCK_UNSET

@@ -10,7 +10,7 @@ import hmac
 import os
 import stat
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Self
 
@@ -23,6 +23,7 @@ from ledger_client.errors import EncodingError, LocalError, SignatureError
 KEY_BYTES = 32
 SIGNATURE_BYTES = 64
 SHORT_ID_CHARACTERS = 16
+DIDS_REMEMBERED_MAX = 64
 
 _DID_PREFIX = "did:key:z"
 _MULTICODEC = b"\xed\x01"
@@ -53,6 +54,7 @@ class PublicKey:
         return key
 
     @classmethod
+    @lru_cache(maxsize=DIDS_REMEMBERED_MAX)  # a log of a million statements has a few issuers
     def from_did(cls, did: str) -> Self:
         """The key that a `did:key:z...` names.
 

@@ -4,11 +4,11 @@ No network, no configuration, no key but those that the genesis names: who they 
 the reader to know. The first thing that is wrong is raised, with the entry that it is in.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ledger_client import checkpoints, merkle, receipts, record, statements
-from ledger_client.audit import Audit, Sealed, within
+from ledger_client.audit import Audit, Judged, Sealed, within
 from ledger_client.checkpoints import Checkpoint, Verifier
 from ledger_client.errors import ProofError
 from ledger_client.genesis import Genesis
@@ -16,7 +16,7 @@ from ledger_client.report import Report, Witnessed
 from ledger_client.vouching import NOBODY, Anchors
 
 if TYPE_CHECKING:
-    from ledger_client.log import LogReader
+    from ledger_client.log import Entry, LogReader
 
 
 def verify_record(data: bytes, anchors: Anchors = NOBODY) -> Report:
@@ -66,8 +66,14 @@ def _verify_earlier(parts: record.Record, first: Genesis, head: Checkpoint) -> C
     return old
 
 
-def verify_log(log: "LogReader", anchors: Anchors = NOBODY) -> Report:
+def verify_log(
+    log: "LogReader",
+    anchors: Anchors = NOBODY,
+    also: "Callable[[Entry, Judged], None] | None" = None,
+) -> Report:
     """What the stored log establishes: every statement, hash, head and chain in it.
+
+    `also` is shown each entry once it is judged, in log order, and may raise what it finds wrong.
 
     Raises:
         StoreError: there is no log.
@@ -78,7 +84,9 @@ def verify_log(log: "LogReader", anchors: Anchors = NOBODY) -> Report:
         for position, entry in enumerate(log.entries()):
             if entry.index != position:
                 raise ProofError(f"entry {position} is missing")
-            audit.add(entry.index, entry.statement, None)
+            judged = audit.add(entry.index, entry.statement, None)
+            if also is not None:
+                also(entry, judged)
         first = audit.genesis
         if audit.gaps:
             raise ProofError(audit.gaps[0])

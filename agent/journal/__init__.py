@@ -226,6 +226,11 @@ class Journal:
         )
         return batch_of(rows[0]) if rows else None
 
+    def receipted_count(self) -> int:
+        """How many batches have a receipt; released ones too."""
+        ((count,),) = self._rows("SELECT count(*) FROM batch WHERE state != 'sealed'")
+        return int(count)
+
     def newest_receipted(self) -> Batch | None:
         """The last batch that was marked, if there is one."""
         rows = self._rows(

@@ -134,6 +134,10 @@ def without(*parts: str) -> Callable[[Path], None]:
     [
         (change("UPDATE batch SET log_index = 3 WHERE subject = 'runner'"), "is not entry 3"),
         (change("UPDATE batch SET log_index = NULL WHERE number = 1"), "is not entry None"),
+        (
+            change("UPDATE batch SET state = 'released', log_index = 9 WHERE state = 'sealed'"),
+            "batch 3 of the journal: it is not entry 9",
+        ),
         (change("UPDATE batch SET readings = 4 WHERE number = 1"), "of other readings"),
         (change("UPDATE batch SET dropped = 9 WHERE number = 1"), "of other readings"),
         (change("UPDATE batch SET first_ms = 9 WHERE number = 1"), "of other readings"),
