@@ -110,6 +110,8 @@ def test_a_gateway_that_does_not_do_it_is_noticed(
 
 
 def test_a_buyer_without_credentials_is_refused(tmp_path: Path) -> None:
-    words = ["app", "buy", str(tmp_path / "none"), "--till", str(tmp_path / "till.db")]
+    (tmp_path / "deep").write_bytes(b'{"x": ' + b"[" * 40_000)
+    for file in ("none", "deep"):
+        words = ["app", "buy", str(tmp_path / file), "--till", str(tmp_path / "till.db")]
 
-    assert isinstance(CliRunner().invoke(application("app"), words).exception, HomeError)
+        assert isinstance(CliRunner().invoke(application("app"), words).exception, HomeError)
