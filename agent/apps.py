@@ -7,7 +7,7 @@ The program's own key and password are in its credentials, never here.
 
 import re
 from collections.abc import Iterable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 
@@ -163,7 +163,7 @@ def _minor_units(text: str, amount: str, asset: str) -> int:
         decimals = exponent(asset)
         units = Decimal(amount).scaleb(decimals) if len(amount) < 32 else Decimal(-1)  # noqa: PLR2004  # longer than any amount
         whole = int(units)
-    except (EncodingError, InvalidOperation, ValueError, OverflowError):
+    except (EncodingError, ArithmeticError, ValueError):
         whole, units = 0, Decimal(-1)
     if whole != units or not 0 < whole <= MONEY_MAX:
         raise HomeError(

@@ -57,7 +57,16 @@ def test_a_budget_is_an_exact_amount_and_a_period(
     "text",
     [
         *("", "1.50", "/day", "0/day", "-1/day", "0.0000001/day", "x/day", "1.5/", "1.5/fortnight"),
-        *("NaN/day", "Infinity/day", "1e99/day", "1" * 40 + "/day", "1/0d", "1/9999d", "1/1 d"),
+        *(
+            "NaN/day",
+            "Infinity/day",
+            "1e99/day",
+            "1e9999999999/day",
+            "1" * 40 + "/day",
+            "1/0d",
+            "1/9999d",
+            "1/1 d",
+        ),
     ],
 )
 def test_what_is_no_budget_is_refused_with_an_example(text: str) -> None:

@@ -25,7 +25,7 @@ with running.atheris.instrument_imports(include=["agent", "ledger_client"]):
     from agent import appbuyer, apps, choosing, commands, goods, inquiry, licensed, topics
     from agent import offers as heard
     from agent.appbuyer import AppBuyer
-    from agent.broker import Message
+    from agent.broker import BrokerError, Message
     from agent.choosing import Order, Past
     from agent.desks import BuyingDesk, Goods, SellingDesk
     from agent.goods import ReadingsWanted, Tariff
@@ -247,7 +247,7 @@ READERS: dict[str, tuple[Callable[[bytes], object], tuple[type[Exception], ...]]
     "chosen": (chosen, (RemoteError,)),
     "accepted": (accepted, (RemoteError,)),
     "unpacked": (running.text(unpacked), (RemoteError,)),
-    "credentials": (credentials, (HomeError, RemoteError)),
+    "credentials": (credentials, (BrokerError, HomeError, RemoteError)),
     "wanted": (running.text(wanted), ()),
     "inbox": (running.text(topics.parse_inbox), (ValueError,)),
 }
