@@ -10,11 +10,17 @@ READINGS_MAX = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class SellingRules:
-    """Minor units: what a channel keeps back, the least price of an item, the least claim."""
+    """Minor units: what a channel keeps back, the least price of an item, the least claim.
+
+    A channel that its payer can close in less than `delay_s_min` is not sold on: its promises would
+    be worth nothing by the time they are claimed. One payer has `channels_max` that are not over.
+    """
 
     reserve: int = 0
     price_min: int = 1
     claim_min: int = 1
+    delay_s_min: int = 60
+    channels_max: int = 64
 
 
 @dataclass(frozen=True, slots=True)

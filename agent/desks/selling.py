@@ -251,6 +251,10 @@ class SellingDesk:
                 return []
         elif terms.payee != self.party or view.state is not State.OPEN:
             return []
+        elif terms.delay_s < self._rules.delay_s_min:
+            return []  # its payer could take back what it promised before that is claimed
+        elif self._till.live(terms) >= self._rules.channels_max:
+            return []
         else:
             window = self._credit.window(*self._till.history(terms))
             self._till.add_sale(view, window, self._rules.reserve)

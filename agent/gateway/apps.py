@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 from agent.appdesk import Apps
 from agent.config import Config
-from agent.desks import SellingDesk
+from agent.credit import Credit
+from agent.desks import SellingDesk, SellingRules
 from agent.disclosed import ITEM_PRICE_MAX
+from agent.gateway.manners import CLOSING_DELAY_S_MIN
 from agent.granting import SELLER
 from agent.orders import Counter
 from agent.running import Connection
@@ -18,7 +20,8 @@ from ledger_client.errors import RemoteError
 from ledger_client.settlement.embedded import Book, EmbeddedSettlement
 
 CREDIT_MINOR_UNITS = 2 * ITEM_PRICE_MAX
-"""What an app may owe at most."""
+CREDIT = Credit(CREDIT_MINOR_UNITS, CREDIT_MINOR_UNITS, 1)
+"""What an app may owe at most, over all channels that it ever opened."""
 
 _log = logging.getLogger(__name__)
 
@@ -51,7 +54,8 @@ def outsiders(config: Config, stores: Stores, now_s: Callable[[], int]) -> Outsi
     asset = config.ledger.asset
     book = Book.open(stores.connection, stores.log, stores.signer, now_s=now_s, asset=asset)
     key = stores.home.key(SELLER)
-    desk = SellingDesk(key, stores.till, credit=CREDIT_MINOR_UNITS, now_s=now_s)
+    rules = SellingRules(delay_s_min=CLOSING_DELAY_S_MIN)
+    desk = SellingDesk(key, stores.till, credit=CREDIT, rules=rules, now_s=now_s)
     seller = Seller(desk, stores.till, EmbeddedSettlement(book, key), blame=_blame)
     live = config.broker.url == "embedded"
     return Outsiders(

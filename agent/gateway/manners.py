@@ -12,6 +12,8 @@ from ledger_client.settlement import RefusedError
 from ledger_client.settlement.allowances import Allowance, Allowances
 
 ITEMS_ON_CREDIT = 2
+CLOSING_DELAY_S_MIN = 3_600
+"""What a payer's channel has at least, to claim what it promised once it closes."""
 
 
 def credit(settings: Trading, price_max: int) -> Credit:
@@ -26,7 +28,10 @@ def credit(settings: Trading, price_max: int) -> Credit:
 def selling(settings: Trading) -> SellingRules:
     """For every party of ours that is paid."""
     return SellingRules(
-        settings.reserve_minor_units, settings.item_minor_units_min, settings.claim_minor_units_min
+        settings.reserve_minor_units,
+        settings.item_minor_units_min,
+        settings.claim_minor_units_min,
+        CLOSING_DELAY_S_MIN,
     )
 
 

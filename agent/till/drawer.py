@@ -13,11 +13,11 @@ from ledger_client.errors import LocalError
 from ledger_client.messages import Invoice, Item
 from ledger_client.settlement import View
 
-_COLUMNS = "id, terms, state, funded, claimed, n, due, total, signature, credit, reserve"
+COLUMNS = "id, terms, state, funded, claimed, n, due, total, signature, credit, reserve"
 _VALUES = "?, ?, ?, ?, ?, ?, 0, 0, 0, ?, ?"
 _INSERT = (
     "INSERT INTO till_channels (role, channel, terms, state, funded, claimed,"  # noqa: S608  # ours
-    f" n, due, total, credit, reserve) VALUES ({_VALUES}) RETURNING {_COLUMNS}"
+    f" n, due, total, credit, reserve) VALUES ({_VALUES}) RETURNING {COLUMNS}"
 )
 
 
@@ -87,14 +87,14 @@ class Drawer:
 
     def _find(self, role: str, channel: bytes) -> tuple[Any, ...] | None:
         rows = self._db.execute(
-            f"SELECT {_COLUMNS} FROM till_channels WHERE role = ? AND channel = ?",  # noqa: S608  # our own column list
+            f"SELECT {COLUMNS} FROM till_channels WHERE role = ? AND channel = ?",  # noqa: S608  # our own column list
             (role, channel),
         ).fetchall()
         return rows[0] if rows else None
 
     def _all(self, role: str) -> list[tuple[Any, ...]]:
         return self._db.execute(
-            f"SELECT {_COLUMNS} FROM till_channels WHERE role = ? ORDER BY id",  # noqa: S608  # our own column list
+            f"SELECT {COLUMNS} FROM till_channels WHERE role = ? ORDER BY id",  # noqa: S608  # our own column list
             (role,),
         ).fetchall()
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from agent.till.drawer import Drawer
+from agent.till.drawer import COLUMNS, Drawer
 from agent.till.values import Sale, check_source, pair, sale_of
 from ledger_client import cbor, shapes
 from ledger_client.channels import Event, Selling, State, Terms, Voucher, advance
@@ -44,14 +44,32 @@ class SellerDrawer(Drawer):
             self._db.execute("UPDATE till_channels SET barred = ? WHERE id = ?", (n, sale.row))
 
     def history(self, terms: Terms) -> tuple[int, int]:
-        """What this payer ever promised this payee, and what it left unpaid on ended channels."""
+        """What this payer ever promised this payee, and what it left unpaid.
+
+        That is on ended channels and on those beside the one of these `terms`, which has its own
+        count: so all that are open at once share one credit.
+        """
         paid = lost = 0
-        for other in self.sales(terms.payee):
-            if other.terms.payer == terms.payer:
-                paid += other.side.best
-                if other.side.state in {State.FROZEN, State.CLOSED}:
-                    lost += max(0, other.side.due - other.side.best)
+        for other in self._of(terms):
+            paid += other.side.best
+            ended = other.side.state in {State.FROZEN, State.CLOSED}
+            if ended or other.terms.channel != terms.channel:
+                lost += max(0, other.side.due - other.side.best)
         return paid, lost
+
+    def live(self, terms: Terms) -> int:
+        """How many channels of this payer to this payee are not over."""
+        return sum(each.side.state is not State.CLOSED for each in self._of(terms))
+
+    def _of(self, terms: Terms) -> list[Sale]:
+        """Every channel between these two, oldest first; others' are not even parsed."""
+        rows = self._db.execute(
+            f"SELECT {COLUMNS} FROM till_channels WHERE role = 'seller'"  # noqa: S608  # our own column list
+            " AND instr(terms, ?) > 0 AND instr(terms, ?) > 0 ORDER BY id",
+            (terms.payer.raw, terms.payee.raw),
+        ).fetchall()
+        here = terms.payer, terms.payee
+        return [sale for sale in map(sale_of, rows) if (sale.terms.payer, sale.terms.payee) == here]
 
     def forgone(self, sale: Sale, day: int) -> int:
         """What this payer refused on `day` of what it was sent, as paid for elsewhere."""

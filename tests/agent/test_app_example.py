@@ -134,7 +134,7 @@ async def order_beyond_the_budget(told: dict[str, Any]) -> str:
     key = SigningKey(bytes.fromhex(told["seed"]))
     seller = PublicKey(bytes.fromhex(told["seller_key"]))
     terms = Terms(
-        *(told["ledger"], key.public, key.public, seller, told["asset"], 60, bytes(16), True)
+        *(told["ledger"], key.public, key.public, seller, told["asset"], 3_600, bytes(16), True)
     )
     url = f"mqtt://{told['host']}:{told['port']}"
     broker = MqttBroker(Endpoint(url, told["id"], told["id"], told["password"]), random=Random(1))

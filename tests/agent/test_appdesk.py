@@ -107,7 +107,7 @@ def buyer(site: Site, key: SigningKey, folder: Path) -> tuple[Buyer, Terms]:
     till = Till.open(open_database(folder / f"{key.public.short_id}.db"))
     wanted = ReadingsWanted(site.stores.signer.public, site.stores.log_key, 50, 0)
     terms = Terms(
-        *(book.name, key.public, key.public, site.apps.seller.party, book.asset, 60, bytes(16)),
+        *(book.name, key.public, key.public, site.apps.seller.party, book.asset, 3_600, bytes(16)),
         simulated=True,
     )
     desk = BuyingDesk(key, till, accept=wanted.accept)

@@ -9,11 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from market import BUYER, SELLER, STRANGER, accept, goods, introduce, memory, open_book, terms
 
-from agent.desks import BuyingDesk, Effect, SellingDesk, Send
+from agent.credit import Credit
+from agent.desks import BuyingDesk, Effect, SellingDesk, SellingRules, Send
+from agent.desks.rules import SELLING_RULES
 from agent.pacing import LIMITS, Mail
 from agent.till import Till
 from ledger_client import messages
-from ledger_client.channels import MONEY_MAX, Voucher, sign_voucher
+from ledger_client.channels import MONEY_MAX, Terms, Voucher, sign_voucher
 from ledger_client.errors import RemoteError
 from ledger_client.messages import BODY_BYTES_MAX, Invoice, Item, Message, Standing, sign_item
 from ledger_client.settlement.embedded import EmbeddedSettlement
@@ -220,3 +222,67 @@ def test_an_invoice_whose_body_was_exchanged_does_not_verify() -> None:
     assert isinstance(told.invoice, Invoice)
     with pytest.raises(RemoteError):
         told.invoice.verify(SELLER.public)
+
+
+class Counter:
+    """A seller's desk, and a payer that opens whatever channels it likes and says so at once."""
+
+    def __init__(self, rules: SellingRules = SELLING_RULES) -> None:
+        self.now_s = 1_000
+        self.book = open_book(memory(), now_s=lambda: self.now_s)
+        self.book.issue(BUYER.public, 10_000)
+        self.till = Till.open(memory())
+        credit = Credit(WINDOW, WINDOW, 1)
+        self.desk = SellingDesk(SELLER, self.till, credit=credit, rules=rules, run=bytes(8))
+
+    def order(self, verb: str, on: Terms, funded: int = 0) -> None:
+        whole = on if verb == "open" else None
+        self.desk.observe(
+            EmbeddedSettlement(self.book, BUYER)._order(verb, on.channel, funded, whole)
+        )
+
+    def open(self, on: Terms) -> bool:
+        self.order("open", on, FUNDED)
+        if self.till.sale(on.channel) is None:
+            return False
+        said = Standing(on, FUNDED, 0, 0, 0, None, None, bytes(8))
+        self.desk.receive(BUYER.public.short_id, said)
+        return True
+
+
+@given(st.lists(st.sampled_from([*range(6), -1]), max_size=12))
+def test_however_many_channels_it_opens_and_ends_a_payer_owes_one_window(salts: list[int]) -> None:
+    counter, stock = Counter(), [goods(number, PRICE) for number in range(100)]
+    opened = set[int]()
+
+    for salt in salts:
+        if salt < 0:
+            for each in opened:
+                counter.order("close", terms(each))
+                counter.now_s += 60
+                counter.order("finish", terms(each))
+        elif salt not in opened:
+            opened.add(salt)
+            assert counter.open(terms(salt))
+            counter.desk.sell(terms(salt).channel, stock)
+
+    owed = sum(sale.side.due - sale.side.best for sale in counter.till.sales())
+    assert owed == (WINDOW if opened else 0)
+
+
+def test_nothing_is_sold_where_the_payer_could_take_back_its_promise_before_it_is_claimed() -> None:
+    counter = Counter(SellingRules(delay_s_min=60))
+
+    assert not counter.open(terms(1, delay_s=59))
+    assert counter.open(terms(2, delay_s=60))
+
+
+def test_one_payer_cannot_make_the_seller_keep_ever_more_channels() -> None:
+    counter = Counter(SellingRules(channels_max=2))
+
+    assert [counter.open(terms(salt)) for salt in range(3)] == [True, True, False]
+
+    counter.order("close", terms(0))
+    counter.now_s += 60
+    counter.order("finish", terms(0))
+    assert counter.open(terms(2))

@@ -10,7 +10,7 @@ import pytest
 from brokers import MemoryBroker
 from market import BUYER, SELLER, accept, goods, introduce, memory, open_book, terms
 
-from agent.desks import BuyingDesk, SellingDesk
+from agent.desks import BuyingDesk, SellingDesk, SellingRules
 from agent.pacing import Limits
 from agent.tally import Buyer, Seller
 from agent.till import Tidemark, Till
@@ -128,7 +128,7 @@ class Town:
             asyncio.TaskGroup() as tasks,
         ):
             seller = Seller(
-                SellingDesk(SELLER, selling, credit=50),
+                SellingDesk(SELLER, selling, credit=50, rules=SellingRules(delay_s_min=0)),
                 selling,
                 EmbeddedSettlement(self.book, SELLER),
                 blame=lambda _, error: self.blamed.append(error),

@@ -225,7 +225,7 @@ class Customer:
         me, stores = self.key.public, self._place.stores
         payee_key = self.deed.agreement.key_of(payee)
         return Terms(
-            *(stores.log.name, me, me, payee_key, "EUR/6", 60, os.urandom(16)),
+            *(stores.log.name, me, me, payee_key, "EUR/6", 3_600, os.urandom(16)),
             simulated=True,
             agreement=self.deed.digest,
         )

@@ -44,7 +44,7 @@ def test_credit_covers_two_items_and_prepayment_one(
 
 
 def test_what_is_not_configured_is_what_desks_and_shells_do_by_themselves() -> None:
-    assert manners.selling(Trading()) == SellingRules()
+    assert manners.selling(Trading()) == SellingRules(delay_s_min=3_600)
     assert manners.pace(Trading()) == LIMITS
     assert manners.buying(Trading(), None) == BuyingRules((Budget(10_000_000),))
     assert Trading().readings_remembered_max == READINGS_MAX
@@ -66,7 +66,7 @@ def test_every_limit_of_the_table_arrives() -> None:
         retry_max_s=11.0,
     )
 
-    assert manners.selling(settings) == SellingRules(1, 2, 3)
+    assert manners.selling(settings) == SellingRules(1, 2, 3, 3_600)
     assert manners.buying(settings, Allowance(12, 13, "EUR/6")) == BuyingRules(
         (Budget(5, 60), Budget(6, DAY_S, each_payee=True), Budget(12, 13, asset="EUR/6")),
         4,
