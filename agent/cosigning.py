@@ -293,4 +293,5 @@ class _Http:
                 data = await answer.content.read(ANSWER_BYTES_MAX)
                 return answer.status, data.decode()
         except (aiohttp.ClientError, TimeoutError, UnicodeDecodeError) as error:
-            raise UnreachableError(f"{self._prefix} did not answer: {error!r}") from error
+            why = str(error) or type(error).__name__
+            raise UnreachableError(f"{self._prefix} did not answer: {why}") from error

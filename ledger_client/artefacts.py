@@ -82,7 +82,12 @@ def beside(each: Iterable[bytes]) -> Beside:
         elif _is_key_set(data):
             keys += _key_set(data)
         else:
-            verifiers.append(checkpoints.parse_vkey(_text(data).strip()))
+            text = _text(data).strip()
+            if "\n" in text:
+                raise EncodingError(
+                    "beside it: expected a genesis, keys or a statement, got a text"
+                )
+            verifiers.append(checkpoints.parse_vkey(text))
     return Beside(tuple(verifiers), tuple(keys), tuple(known))
 
 

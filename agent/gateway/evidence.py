@@ -107,6 +107,20 @@ async def serve(door: "Door", host: str, port: int, where: str) -> None:
         ) from error
 
 
+def witness_verifier(config: Config) -> Verifier:
+    """The verifier key of the witness of the configuration; its key is made if there is none yet.
+
+    Raises:
+        ConfigError: the witness has no name.
+        HomeError: the home cannot be had.
+    """
+    name, home = config.witness.name, Home(Path(config.gateway.home))
+    if not name:
+        raise ConfigError('witness: expected name = "DOMAIN/NAME", which is part of its key')
+    home.create()
+    return Verifier(name, home.key("witness").public, COSIGNATURE)
+
+
 async def witness(
     config: Config, now_s: Callable[[], int], stop: asyncio.Event, say: Callable[[str], None]
 ) -> None:

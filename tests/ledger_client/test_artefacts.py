@@ -108,6 +108,8 @@ def test_a_checkpoint_is_judged_by_its_log_and_the_witnesses_that_are_named(
     assert found.proved[1] == "w cosigned it."
     with pytest.raises(SignatureError):
         examine(note.encode(), beside([vkey(OWNER.public)]))
+    with pytest.raises(EncodingError, match="a genesis, keys or a statement, got a text"):
+        beside([note.encode()])
 
 
 def test_a_tlog_proof_is_judged_by_key_and_statement(

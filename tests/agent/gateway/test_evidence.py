@@ -16,7 +16,7 @@ import pytest
 from agent.audit import verify_home
 from agent.broker.embedded import read_password
 from agent.config import Config, ConfigError, parse, read
-from agent.gateway.evidence import witness
+from agent.gateway.evidence import witness, witness_verifier
 from agent.gateway.serving import serve
 from agent.home import Home
 from agent.systemd import Notifier
@@ -141,6 +141,17 @@ async def test_a_gateway_serves_its_log_with_the_cosignature_of_its_witness(
     assert checkpoints.open_note(note, [by])[1] == (NAME,)
     assert said == [f"{by.public.short_id} cosigns for 1 logs as {by.vkey}"]
     assert verify_home(tmp_path / "home").log.kinds["note"] == 1
+
+
+def test_a_witness_tells_its_verifier_key_before_it_knows_any_log(tmp_path: Path) -> None:
+    home = {"home": str(tmp_path / "witness")}
+    config = parse({"gateway": home, "witness": {"name": NAME}})
+
+    told = [witness_verifier(config) for _ in range(2)]
+
+    assert told == [verifier(tmp_path)] * 2
+    with pytest.raises(ConfigError, match="expected name"):
+        witness_verifier(parse({"gateway": home}))
 
 
 @pytest.mark.parametrize(
