@@ -4,6 +4,8 @@
 anybody; `status`, `balance` and `ledger` ask. Bytes are base64. `id` comes back with the answer.
 Statuses are those of HTTP: 200 done, 400 no such command, 403 refused, 404 no such channel, 429 too
 many. Pure.
+
+`keeper` is asked of a party that is paid, in its own inbox: who keeps the ledger of an agreement?
 """
 
 from typing import Annotated, TypeVar
@@ -26,6 +28,8 @@ from ledger_client.settlement.movements import ACCOUNT_BYTES, EVIDENCE_BYTES_MAX
 BYTES_MAX = 48 << 10
 CLAIMS_MAX = 16
 """Vouchers in one command: with their terms they fit `BYTES_MAX`."""
+STATEMENT_BYTES_MAX = 2_048
+ENDINGS_MAX = 16
 DONE, MALFORMED, REFUSED, ABSENT, TOO_MANY = 200, 400, 403, 404, 429
 
 Id = Annotated[str, Meta(max_length=64)]
@@ -35,6 +39,8 @@ Money = Annotated[int, Meta(ge=0, le=MONEY_MAX)]
 Terms = Annotated[bytes, Meta(max_length=TERMS_BYTES_MAX)]
 
 _T = TypeVar("_T")
+
+Act = Annotated[bytes, Meta(max_length=STATEMENT_BYTES_MAX)]
 
 
 class Command(msgspec.Struct, frozen=True, tag_field="command", forbid_unknown_fields=True):
@@ -83,6 +89,12 @@ class About(Command, frozen=True, tag="ledger"):
 Asked = Order | Claims | Status | Balance | About
 
 
+class Keeper(Command, frozen=True, tag="keeper"):
+    """Who keeps the ledger of this agreement, and did anybody end it?"""
+
+    agreement: Account
+
+
 class Channel(msgspec.Struct, frozen=True):
     """A channel as the ledger has it; `closes_at_s` is the Unix second from which it may finish."""
 
@@ -109,6 +121,13 @@ class Ledger(msgspec.Struct, frozen=True):
     demo: bool
 
 
+class Kept(msgspec.Struct, frozen=True):
+    """The statement of who keeps a ledger, and the acts by which the agreement was ended."""
+
+    statement: Annotated[bytes, Meta(max_length=STATEMENT_BYTES_MAX)]
+    endings: Annotated[tuple[Act, ...], Meta(max_length=ENDINGS_MAX)]
+
+
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     """What became of command `id`; besides `error`, the field that belongs to the command."""
 
@@ -120,6 +139,7 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     claims: tuple[Paid, ...] | None = None
     balance: Money | None = None
     ledger: Ledger | None = None
+    kept: Kept | None = None
 
 
 class _Named(msgspec.Struct, frozen=True):
@@ -132,7 +152,7 @@ _NAMED = msgspec.json.Decoder(_Named)
 _ANSWER = msgspec.json.Decoder(Answer)
 
 
-def encode(message: Asked | Answer) -> bytes:
+def encode(message: Asked | Keeper | Answer) -> bytes:
     """The payload of a message."""
     return msgspec.json.encode(message)
 

@@ -41,18 +41,29 @@ class Office:
             ):
                 yield holding, agreement
 
-    def held(self, holding: Holding) -> Held | Metered | None:
-        """A licence or service as it is sold and judged now; None for other kinds."""
+    def elsewhere(self) -> Iterator[tuple[Holding, Paid]]:
+        """Every agreement here by which money moves on another gateway's ledger, over ones too."""
+        for holding in self.shelf.holdings():
+            agreement = holding.agreement
+            if isinstance(agreement, Paid) and agreement.ledger != self.book.name:
+                yield holding, agreement
+
+    def held(self, holding: Holding, *, demo: bool | None = None) -> Held | Metered | None:
+        """A licence or service as it is sold and judged now; None for other kinds.
+
+        `demo` is whether its ledger is play, our own if that is not said.
+        """
+        play = self.book.demo if demo is None else demo
         match holding.agreement:
             case DataLicence() as licence:
                 return Held(licence, holding.standing)
             case MeteredService() as service:
-                return self._metered(service, holding)
+                return self._metered(service, holding, demo=play)
             case _:
                 return None
 
-    def _metered(self, service: MeteredService, holding: Holding) -> Metered:
-        demo, heard = self.book.demo, dict[str, Heard]()
+    def _metered(self, service: MeteredService, holding: Holding, *, demo: bool) -> Metered:
+        heard = dict[str, Heard]()
         for price in service.prices:
             newest = self._newest(service.meter, QUANTITIES.get(price.unit, ()))
             if newest is not None:

@@ -91,7 +91,7 @@ class Line:
             ]
         return outcomes
 
-    async def ask(self, asked: commands.Asked) -> Answer:
+    async def ask(self, asked: commands.Asked | commands.Keeper) -> Answer:
         """The ledger's answer; raises RefusedError if it refuses, AwayError if there is none."""
         if len(self._waiting) >= self._limits.waiting_max:
             raise AwayError(f"{len(self._waiting)} questions wait for {self._gateway}")
@@ -110,7 +110,7 @@ class Line:
         return answer
 
     async def _until_answered(
-        self, asked: commands.Asked, waiting: asyncio.Queue[Answer]
+        self, asked: commands.Asked | commands.Keeper, waiting: asyncio.Queue[Answer]
     ) -> Answer:
         topic = topics.command(self._gateway, self._me)
         await self._there.wait()
