@@ -69,8 +69,9 @@ class Account:
     """One channel end. Amounts are minor units of `asset`, in the period but for `owed`.
 
     `amount` was invoiced, `promised` came by voucher of that; `owed` is due and not promised as of
-    now. `claimed` is the channel's all-time total, `settled` what entries paid meanwhile. `fees`
-    are those of the offer that the agreement came from; an embedded ledger takes none.
+    now. `claimed` is the channel's all-time total, `settled` what entries paid meanwhile; another
+    gateway's entries are not here, so of its ledger we know the all-time total alone. `fees` are
+    those of the offer that the agreement came from; an embedded ledger takes none.
     """
 
     counterparty: str
@@ -198,9 +199,15 @@ def _account(
 ) -> Account:
     terms, side = held.terms, held.side
     total = held.voucher.total if held.voucher else 0
-    every = list(_lines(connection, held.row, total, book))
+    every = list(_lines(connection, held, total, book))
     claimed = held.side.claimed if isinstance(held, Sale) else held.claimed
+    settled = claimed if period.whole else 0
     if terms.ledger == book.ledger:
+        settled = sum(
+            each.amount
+            for each in books.claims
+            if each.channel == terms.channel and period.has(each.at_s)
+        )
         claimed = _agree(held, claimed, total, sum(line.price for line in every), books)
     lines = tuple(line for line in every if period.has(line.at_s))
     selling = isinstance(held, Sale)
@@ -215,11 +222,7 @@ def _account(
         promised=sum(line.price for line in lines if line.paid),
         owed=max(0, side.due - total),
         claimed=claimed,
-        settled=sum(
-            each.amount
-            for each in books.claims
-            if each.channel == terms.channel and period.has(each.at_s)
-        ),
+        settled=settled,
         fees=0,
         fee_lines=(),
         undated=0 if period.whole else sum(line.at_s is None for line in every),
@@ -251,11 +254,13 @@ def _agree(held: Sale | Purchase, claimed: int, total: int, lines: int, books: B
     return paid
 
 
-def _lines(connection: sqlite3.Connection, row: int, total: int, book: Book) -> Iterator[Line]:
+def _lines(
+    connection: sqlite3.Connection, held: Sale | Purchase, total: int, book: Book
+) -> Iterator[Line]:
     for n, price, due, source, at_s in connection.execute(
-        "SELECT n, price, due, source, at_s FROM till_items WHERE id = ? ORDER BY n", (row,)
+        "SELECT n, price, due, source, at_s FROM till_items WHERE id = ? ORDER BY n", (held.row,)
     ):
-        goods = book.goods(source, price)
+        goods = book.goods(source, price, held.terms.agreement)
         yield Line(
             n,
             price,

@@ -68,8 +68,11 @@ class Book:
     tariffs: Mapping[bytes, tuple[bytes, int]]
     ecosystems: Mapping[bytes, Ecosystem] = field(default_factory=dict)
 
-    def goods(self, source: bytes | None, price: int) -> Goods:
-        """What the goods of this content identity are, which cost so many minor units."""
+    def goods(self, source: bytes | None, price: int, agreement: bytes = b"") -> Goods:
+        """What the goods of this content identity are, which cost so many minor units.
+
+        Those of another gateway's log are known by the licence under whose `agreement` they came.
+        """
         if source is None:
             return Goods("taken back unpaid")
         name, rest = source[:SOURCE_BYTES], source[SOURCE_BYTES:]
@@ -84,7 +87,18 @@ class Book:
         if source in self.tariffs:
             digest, number = self.tariffs[source]
             return Goods(f"unit {number} of the meter", agreement=digest.hex())
-        return Goods("goods of no deed in this home")
+        return self._of_others(agreement, price)
+
+    def _of_others(self, agreement: bytes, price: int) -> Goods:
+        licence = self.licences.get(agreement)
+        if licence is None:
+            return Goods("goods of no deed in this home")
+        by_reading = isinstance(licence.licence.price, PerReading)
+        return Goods(
+            "readings of another gateway",
+            readings=_sold(licence, price) if by_reading else None,
+            agreement=agreement.hex(),
+        )
 
     def _of_batch(self, batch: Proved, rest: bytes, price: int) -> Goods:
         licence = self.licences.get(batch.agreement or b"")

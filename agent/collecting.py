@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from agent.credit import Credit
 from agent.desks import Goods, SellingDesk, SellingRules
+from agent.keeping import Telling
 from agent.licensed import Held
 from agent.metering import Metered
 from agent.pacing import Limits
@@ -48,6 +49,7 @@ class Collecting:
         till = office.stores.till
         desk = SellingDesk(key, till, credit=credit, rules=rules, now_s=office.now_s)
         self._seller = Seller(desk, till, settlement, blame=_blame, limits=limits)
+        self._telling = Telling(key, office)
         self._goods: dict[bytes, LicenceGoods] = {}
         self._passed: dict[tuple[bytes, str], int] = {}
         self._last: dict[bytes, Metered] = {}
@@ -57,6 +59,7 @@ class Collecting:
         """Trade until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._seller.run(connection.broker))
+            tasks.create_task(self._telling.run(connection.broker))
             tasks.create_task(self._settle_again())
             while True:
                 sales = self._seller.channels()

@@ -83,7 +83,7 @@ def opened(path: Path, wanted: str) -> tuple[Opened, ...]:
 
         found_items = []
         for n, price, source in rows:
-            goods = book.goods(source, price)
+            goods = book.goods(source, price, held.terms.agreement)
             parts = tuple(Batch(each, _sold(goods, read(each), held)) for each in goods.batches)
             found_items.append(Opened(n, price, goods, parts))
         return tuple(found_items)

@@ -1,7 +1,8 @@
 """The parties of a home at work: whom its agreements make sell, pay and be let in, as they stand.
 
-Money is on the embedded ledger, this gateway's own book; `[trading]` says what its operator vouches
-for, and how much is sold on credit.
+Money is on the embedded ledger, this gateway's own book; what we pay may also be on the ledger of
+the gateway that an agreement's payee names. `[trading]` says what our operator vouches for, and how
+much is sold on credit.
 """
 
 import asyncio
@@ -150,6 +151,12 @@ class Desk:
             if collector in here:
                 self._collect(ours[collector], agreement)
             if payer in here:
+                self._pay(ours[payer])
+        for holding, agreement in self._office.elsewhere():
+            payer = payer_of(agreement)
+            if holding.standing.from_s is not None and payer in ours:
+                self._let_in((payer,), ours)
+                self._show(holding, agreement, ours)
                 self._pay(ours[payer])
         for payer, count in agreed.items():
             self._office.book.issue(payer, count * self._settings.funded_minor_units)

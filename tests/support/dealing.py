@@ -1,6 +1,7 @@
 """A gateway at work on a recording, its home open to a test, and customers with own tills."""
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing
@@ -51,6 +52,23 @@ def config(tmp_path: Path, recording: Path = CONFIGS / "replay.jsonl") -> Config
         batch=change(shipped.batch, age_max_s=0.5),
         trading=Trading(funded_minor_units=FUNDED, window_minor_units=100_000),
     )
+
+
+def car_recording(path: Path) -> Path:
+    """An adapter that tells the odometer twice a second: a km in between, from 100 km on."""
+    with path.open("w", encoding="ascii") as file:
+        for number in range(60):
+            line = {
+                "from": "obd",
+                "address": "F0:00:00:00:02:05",
+                "wall_ms": 1_795_316_727_000 + 500 * number,
+                "boottime_ms": 3_559_000 + 500 * number,
+                "request": "01A6",
+                "text": f"7E80641A6{1_000 + 10 * number:08X}\r\r>",
+                "bonded": False,
+            }
+            file.write(json.dumps(line) + "\n")
+    return path
 
 
 class Door:

@@ -1,7 +1,6 @@
 """Agreements drive a real gateway: a recording on the air, a real broker, buyers with own tills."""
 
 import asyncio
-import json
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -17,6 +16,7 @@ from dealing import (
     Judgement,
     World,
     books,
+    car_recording,
     config,
     shopping,
     until,
@@ -118,23 +118,6 @@ async def test_a_licence_by_the_slot_pays_one_reading_in_each_and_discloses_no_m
     assert brand.paid == 700
     assert {quantity for quantity, _ in slots} == {"heart_rate", "speed"}
     assert len(set(slots)) == len(slots)
-
-
-def car_recording(path: Path) -> Path:
-    """An adapter that tells the odometer twice a second: a km in between, from 100 km on."""
-    with path.open("w", encoding="ascii") as file:
-        for number in range(60):
-            line = {
-                "from": "obd",
-                "address": "F0:00:00:00:02:05",
-                "wall_ms": 1_795_316_727_000 + 500 * number,
-                "boottime_ms": 3_559_000 + 500 * number,
-                "request": "01A6",
-                "text": f"7E80641A6{1_000 + 10 * number:08X}\r\r>",
-                "bonded": False,
-            }
-            file.write(json.dumps(line) + "\n")
-    return path
 
 
 async def test_a_shared_car_is_billed_by_km_minute_and_use_out_of_its_deposit(
