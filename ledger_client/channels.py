@@ -26,6 +26,7 @@ TERMS_BYTES_MAX = 1024
 SIGNATURE_BYTES_MAX = 512
 TERMS_LABEL = "tally"
 VOUCHER_TYPE = "application/vnd.milepost.voucher+cbor"
+_HEADERS = 2
 
 
 class State(Enum):
@@ -189,6 +190,8 @@ def verify_words(
     message = cose.parse_sign1(signature, size_max=SIGNATURE_BYTES_MAX)
     if message.protected.get(cose.CONTENT_TYPE) != content_type or message.unprotected:
         raise SignatureError(f"expected a signature of type {content_type} and no loose headers")
+    if len(message.protected) != _HEADERS:  # padding would fill what a hundred claims go into
+        raise SignatureError("expected no headers but the algorithm and the type")
     cose.verify_sign1(public, message, cbor.encode(words))
 
 

@@ -14,7 +14,7 @@ from ledger_client import messages
 from ledger_client.channels import Voucher
 from ledger_client.errors import RemoteError
 from ledger_client.keys import PublicKey
-from ledger_client.settlement import AwayError, Settlement
+from ledger_client.settlement import Settlement
 
 QUIET_TURNS = 8
 """Turns of the event loop without a message, after which what came is written."""
@@ -150,7 +150,7 @@ class Shell:
 
     async def _look(self, channel: bytes) -> None:
         view = None
-        with suppress(AwayError):  # asked again when it is time to watch
+        with suppress(RemoteError):  # away, or it talks nonsense: asked again at the next watch
             view = await self._settlement.status(channel)
         if view is not None:
             self._mail.put(
@@ -196,7 +196,7 @@ class Shell:
         while True:
             for held in self._desk.channels():
                 await self._look(held.terms.channel)
-            with suppress(AwayError):
+            with suppress(RemoteError):  # the same, or it says no for now
                 await self._watched()
             await asyncio.sleep(self._limits.watch_s)
 

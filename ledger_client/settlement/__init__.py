@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ledger_client.channels import State, Terms, Voucher
-from ledger_client.errors import RemoteError
+from ledger_client.errors import EncodingError, RemoteError
 from ledger_client.keys import PublicKey
 
 
@@ -23,13 +23,21 @@ class AwayError(RemoteError):
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A channel as its ledger has it; `closes_at_s` is the Unix second from which it may finish."""
+    """A channel as its ledger has it; `closes_at_s` is the Unix second from which it may finish.
+
+    Raises:
+        EncodingError: more was claimed than is in it.
+    """
 
     terms: Terms
     state: State
     funded: int
     claimed: int
     closes_at_s: int | None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.claimed <= self.funded:
+            raise EncodingError(f"a channel of {self.funded} that paid {self.claimed}")
 
 
 @dataclass(frozen=True, slots=True)

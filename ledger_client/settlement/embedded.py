@@ -191,7 +191,7 @@ class Book:
             left = view.funded - view.claimed
             postings = _postings(order.channel, view.terms.payer.thumbprint, left)
             self._accounts.unspend(view.terms, left)
-        self._move(order.verb, postings, (data,))
+        self._accounts.move(order.verb, postings, (data,), now_s)  # the delay runs from the entry
         self._accounts.put(replace(view, state=state, closes_at_s=closes_at_s))
 
     def claim(self, claims: Sequence[Claim]) -> list[Outcome]:

@@ -5,8 +5,8 @@ import os
 import signal
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
 
+import pytest
 from brokers import MemoryBroker
 from market import BUYER, SELLER, accept, goods, open_book, terms
 
@@ -21,13 +21,11 @@ from agent.till import Till
 from ledger_client import messages
 from ledger_client.channels import State, sign_voucher
 from ledger_client.database import open_database
-from ledger_client.errors import EncodingError
+from ledger_client.errors import EncodingError, RemoteError
 from ledger_client.log import LogReader
+from ledger_client.settlement import RefusedError, View
 from ledger_client.settlement.accounts import check
 from ledger_client.settlement.embedded import EmbeddedSettlement
-
-if TYPE_CHECKING:
-    from ledger_client.errors import RemoteError
 
 FAST = Limits(retry_first_s=0.02, retry_most_s=0.2, watch_s=0.05)
 
@@ -182,6 +180,44 @@ async def test_rubbish_is_blamed_on_who_sent_it_and_trade_goes_on(tmp_path: Path
             task.cancel()
 
     assert [type(error) for error in market.blamed] == [EncodingError]
+
+
+class Nonsense(EmbeddedSettlement):
+    """The ledger of somebody who answers to questions as it likes, once it was told to."""
+
+    lies: type[RemoteError] | None = None
+    asked = 0
+
+    async def status(self, channel: bytes) -> View | None:
+        """What it likes."""
+        self.asked += 1
+        if self.lies is not None:
+            raise self.lies("the ledger answered about another channel")
+        return await super().status(channel)
+
+
+@pytest.mark.parametrize("lies", [EncodingError, RefusedError, RemoteError])
+async def test_a_ledger_that_talks_nonsense_stops_nobody(
+    tmp_path: Path, lies: type[RemoteError]
+) -> None:
+    market = Market(tmp_path)
+    ledger = Nonsense(market.book, BUYER)
+    desk = BuyingDesk(BUYER, market.till, accept=accept)
+    buyer = Buyer(desk, market.till, ledger, blame=lambda _, __: None, limits=FAST)
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        broker = MemoryBroker()
+        running = [tasks.create_task(shell.run(broker)) for shell in (market.seller, buyer)]
+        channel = await buyer.open(terms(), 500)
+        ledger.lies, asked = lies, ledger.asked
+        while ledger.asked < asked + 2:  # noqa: ASYNC110  # the shell asks by itself
+            await asyncio.sleep(0.01)
+        await sell_all(market.seller, channel, [goods(1)])
+        await market.seller.wait_until_paid()
+        for task in running:
+            task.cancel()
+
+    assert buyer.channels()[0].side.signed == 10
 
 
 async def test_an_overdrawn_voucher_makes_the_seller_ask_the_ledger(tmp_path: Path) -> None:

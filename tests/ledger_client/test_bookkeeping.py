@@ -245,3 +245,22 @@ def test_any_history_replays_to_the_ledgers_own_balances(steps: list[tuple[int, 
     books: Books = replay(LEDGER, entries(connection))
 
     assert books.balances == check(connection, LogReader(connection))
+
+
+def test_the_closing_delay_runs_from_the_entry_also_when_the_minute_passes_meanwhile() -> None:
+    connection, times = memory(), [1_000]
+
+    def passing() -> int:
+        times.append(times[-1] + 60)
+        return times[-1]
+
+    book = open_book(connection, now_s=passing)
+    book.issue(BUYER.public, 500)
+    book.order(BUYER.public, order("open", 300))
+    closing = book.order(BUYER.public, order("close"))
+    assert closing.closes_at_s is not None
+    times[:] = [closing.closes_at_s - 60]
+
+    book.order(BUYER.public, order("finish"))
+
+    assert replay(LEDGER, entries(connection)).balances[PAYER] == 500

@@ -149,6 +149,14 @@ def test_a_signature_over_the_same_words_for_another_purpose_is_no_voucher() -> 
             Voucher(channel, 70, signature).verify(BUYER.public)
 
 
+def test_a_voucher_padded_with_headers_is_none_so_a_hundred_always_fit_one_entry() -> None:
+    header = {cose.CONTENT_TYPE: VOUCHER_TYPE, 99: bytes(300)}
+    padded = cose.sign1(BUYER, header, cbor.encode([terms().channel, 70]), detached=True)
+
+    with pytest.raises(SignatureError, match="no headers but"):
+        Voucher(terms().channel, 70, padded).verify(BUYER.public)
+
+
 def test_room_ends_at_the_window_and_at_what_is_funded_less_the_reserve() -> None:
     assert OPEN.room() == 30
     assert replace(OPEN, due=80, best=80).room() == 15

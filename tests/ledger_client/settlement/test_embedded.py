@@ -8,10 +8,10 @@ import pytest
 from market import BUYER, LEDGER, NOTARY, OPERATOR, SELLER, STRANGER, memory, open_book, terms
 
 from ledger_client import statements, trust
-from ledger_client.channels import sign_voucher
+from ledger_client.channels import State, sign_voucher
 from ledger_client.errors import EncodingError, RemoteError, SignatureError, StoreError
 from ledger_client.log import Log, LogReader
-from ledger_client.settlement import Claim, RefusedError
+from ledger_client.settlement import Claim, RefusedError, View
 from ledger_client.settlement.accounts import KIND, check
 from ledger_client.settlement.embedded import Book, EmbeddedSettlement
 from ledger_client.settlement.movements import ISSUANCE, Order, replay, sign_order
@@ -217,3 +217,8 @@ def test_the_operators_next_key_carries_on_the_book_and_nobody_elses_does() -> N
     book.issue(BUYER.public, 3_000)
     with pytest.raises(StoreError, match="keys that do not follow"):
         check(connection, log)
+
+
+def test_no_ledger_says_that_more_was_claimed_than_was_put_in() -> None:
+    with pytest.raises(EncodingError, match="a channel of 5 that paid 6"):
+        View(terms(), State.OPEN, 5, 6, None)
