@@ -33,6 +33,10 @@ from ledger_client.watermark import Watermark
 
 JOURNAL_BYTES_MAX = 1 << 44
 BATCHES_AT_ONCE = 4_096
+DAMAGED = (
+    "Look at the disk first; if that is sound, keep this home as it is, as evidence, and go on with"
+    " the newest copy of the whole home"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,35 +113,43 @@ def verify_home(path: Path, anchors: Anchors = NOBODY) -> HomeReport:
     """
     home = Home(path)
     if not home.exists():
+        if home.mark.exists() or home.journal_db.exists():
+            raise StoreError(f"{home.ledger_db}: expected the ledger, it is gone. {DAMAGED}")
         raise HomeError(f"{path}: expected the home folder of a gateway, there is no ledger.db")
     home.lock()
     try:
-        with _whole(home.ledger_db) as ledger:
-            if not home.journal_db.exists() and not LogReader(ledger).has_batches():
-                raise HomeError(
-                    f"{path}: nothing was kept here yet, its first start was cut short;"
-                    " start it again"
-                )
-            with closing(Journal.open(home.journal_db, JOURNAL_BYTES_MAX, create=False)) as journal:
-                journal.check()
-                return _verify(home, ledger, journal, anchors)
+        return _verify_locked(home, anchors)
     finally:
         home.unlock()
+
+
+def _verify_locked(home: Home, anchors: Anchors) -> HomeReport:
+    with _whole(home.ledger_db) as ledger:
+        if not home.journal_db.exists() and not LogReader(ledger).has_batches():
+            raise HomeError(
+                f"{home.path}: nothing was kept here yet, its first start was cut short;"
+                " start it again"
+            )
+        with closing(Journal.open(home.journal_db, JOURNAL_BYTES_MAX, create=False)) as journal:
+            journal.check()
+            return _verify(home, ledger, journal, anchors)
 
 
 @contextmanager
 def _whole(path: Path) -> Iterator[sqlite3.Connection]:
     """An open database whose every page and index is in order, and stays so while it is read."""
-    with closing(open_database(path, create=False)) as connection:
+    try:
+        opened = open_database(path, create=False)
+    except StoreError as error:
+        raise type(error)(f"{error}. {DAMAGED}") from error
+    with closing(opened) as connection:
         try:
             found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
             if found != "ok":
-                raise StoreError(
-                    f"{path}: the database is damaged: {found}; keep it aside as it is"
-                )
+                raise StoreError(f"{path}: the database is damaged: {found}. {DAMAGED}")
             yield connection
         except (sqlite3.Error, UnicodeDecodeError) as error:
-            raise StoreError(f"{path}: the database cannot be read: {error}") from error
+            raise StoreError(f"{path}: the database cannot be read: {error}. {DAMAGED}") from error
 
 
 def _verify(

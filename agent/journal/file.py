@@ -48,7 +48,7 @@ def open_file(path: Path, *, create: bool) -> sqlite3.Connection:
             foreign or of another version.
     """
     if not create and not path.is_file():
-        raise JournalError(f"{path}: expected a journal, there is no such file")
+        raise JournalError(f"{path}: expected a journal, there is no such file; restore a copy")
     try:
         path.touch(mode=0o600)
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -87,7 +87,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, create: bool) -> Non
             f" move it aside, keep it, and start again"
         ) from error
     if version != SCHEMA_VERSION:
+        mend = "run the version of milepost that wrote it" if version else "it is empty: restore it"
         raise JournalError(
-            f"{path}: expected schema version {SCHEMA_VERSION}, got {version};"
-            " run the version of milepost that wrote it"
+            f"{path}: expected schema version {SCHEMA_VERSION}, got {version}; {mend}"
         )

@@ -129,6 +129,19 @@ def without(*parts: str) -> Callable[[Path], None]:
     return run
 
 
+@pytest.mark.parametrize("bytes_left", [None, 0, 5_000])
+def test_a_ledger_that_is_gone_empty_or_cut_off_is_named_with_what_to_do(
+    box: Box, bytes_left: int | None
+) -> None:
+    fill(box)
+    without("ledger.db*")(box.path)
+    if bytes_left is not None:
+        (box.path / "ledger.db").write_bytes(b"SQLite format 3\0".ljust(bytes_left)[:bytes_left])
+
+    with pytest.raises(StoreError, match=r"ledger\.db: .*newest copy of the whole home"):
+        verify_home(box.path)
+
+
 @pytest.mark.parametrize(
     ("damage", "complaint"),
     [
