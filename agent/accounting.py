@@ -70,8 +70,9 @@ class Account:
 
     `amount` was invoiced, `promised` came by voucher of that; `owed` is due and not promised as of
     now. `claimed` is the channel's all-time total, `settled` what entries paid meanwhile; another
-    gateway's entries are not here, so of its ledger we know the all-time total alone. `fees` are
-    those of the offer that the agreement came from; an embedded ledger takes none.
+    gateway's entries are not here, so of its ledger, named by `elsewhere`, we know the all-time
+    total alone. `fees` are those of the offer that the agreement came from; an embedded ledger
+    takes none.
     """
 
     counterparty: str
@@ -88,6 +89,7 @@ class Account:
     fees: int
     fee_lines: tuple[tuple[str, int], ...]
     undated: int
+    elsewhere: str | None
     lines: tuple[Line, ...] = field(default=())
 
 
@@ -226,6 +228,7 @@ def _account(
         fees=0,
         fee_lines=(),
         undated=0 if period.whole else sum(line.at_s is None for line in every),
+        elsewhere=None if terms.ledger == book.ledger else terms.ledger,
         lines=lines,
     )
 

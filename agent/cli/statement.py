@@ -142,7 +142,7 @@ def _table(found: Statement, *, lines: bool) -> Iterator[str]:
     yield from (_share(each, asset) for each in found.shares)
     for each in found.netted:
         yield from _netted(each, asset)
-    if found.accounts:
+    if not all(each.elsewhere for each in found.accounts):
         yield "Till and ledger agree: every entry replayed, every receipt verified."
 
 
@@ -159,6 +159,8 @@ def _channel(account: Account, *, lines: bool) -> Iterator[str]:
     )
     if account.agreement:
         yield f"    under agreement {account.agreement[:16]}"
+    if account.elsewhere:
+        yield f"    claimed by the word of another gateway's ledger, {printable(account.elsewhere)}"
     for name, amount in account.fee_lines:
         yield f"    fee, {name}: {_amount(amount, account.asset)}"
     if account.undated:

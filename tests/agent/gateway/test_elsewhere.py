@@ -11,10 +11,12 @@ import msgspec
 import offering
 import pytest
 from dealing import BRAND, World, books, car_recording, until, world
+from typer.testing import CliRunner
 
 from agent import agreed, keeping, topics
 from agent.accounting import Account, Period, statement
 from agent.audit import verify_home
+from agent.cli.main import application
 from agent.config import Config, StandingOrder
 from agent.gateway import ordering
 from agent.home import Home
@@ -70,6 +72,7 @@ def both(first: Path, second: Path, now_s: int) -> tuple[Account, Account]:
     """The one account of each, which are two ends of one channel."""
     (earned,), (spent,) = (statement(home, Period(), now_s).accounts for home in (first, second))
     assert earned.channel == spent.channel
+    assert (earned.elsewhere, spent.elsewhere) == (None, OURS)
     return earned, spent
 
 
@@ -83,6 +86,15 @@ def offered(place: World, key: SigningKey) -> Signed:
         expires_s=place.now_s + dealing.DAY_S,
     )
     return offering.signed(document, key=key, lapses_s=place.now_s + 3_600)
+
+
+def expect_told(home: Path) -> None:
+    """The statement says whose word it is."""
+    arguments = ["statement", "--home", str(home), "--lines"]
+    told = CliRunner().invoke(application(), arguments).stdout
+    assert "another gateway's ledger, milepost.local/log" in told
+    assert "readings of another gateway" in told
+    assert "Till and ledger agree" not in told
 
 
 def withdrawn(place: World) -> bool:
@@ -130,6 +142,7 @@ async def test_a_brand_buys_what_its_offer_got_it_on_the_ledger_of_the_runners_g
     assert said is not None
     assert (said.keeper.gateway, said.keeper.log_key) == (stores.signer.public, stores.log_key)
     assert paid > 0
+    expect_told(tmp_path / "shop")
     for account in both(tmp_path / "home", tmp_path / "shop", now_s):
         assert (account.amount, account.promised, account.settled) == (paid, paid, paid)
         assert account.owed == 0
