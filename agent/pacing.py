@@ -13,6 +13,7 @@ class Limits:
     """Bounds of one shell. Beyond `inbox_max` messages the broker waits.
 
     Beyond `messages_per_s_max` from one peer its messages are dropped: what counts is said again.
+    For one peer the ledger is asked about `unknown_per_s_max` channels that we do not have.
     So many peers are told apart; a channel is introduced again after `introduce_s`, then later.
     """
 
@@ -20,6 +21,7 @@ class Limits:
     group_max: int = 256
     in_flight_max: int = 32
     messages_per_s_max: int = 2_000
+    unknown_per_s_max: int = 8
     peers_max: int = 1_024
     introduce_s: float = 0.1
     retry_first_s: float = 1.0

@@ -48,6 +48,7 @@ class Shell:
         """Messages beyond what one peer may send in a second; each will be said again."""
         self._inbox: asyncio.Queue[Message] = asyncio.Queue(limits.inbox_max)
         self._rates: dict[str, Bucket] = {}
+        self._unknown: dict[str, Bucket] = {}
         self._noisy: set[str] = set()
         self._settled = asyncio.Condition()
 
@@ -97,10 +98,22 @@ class Shell:
                     effects += self._receive(message)
             self._mail.put(effect for effect in effects if isinstance(effect, Send))
             looks = {effect.terms.channel: effect for effect in effects if isinstance(effect, Look)}
-            for channel in looks:
-                await self._look(channel)
+            for channel, look in looks.items():
+                if self._may_look(look):
+                    await self._look(channel)
             async with self._settled:
                 self._settled.notify_all()
+
+    def _may_look(self, look: Look) -> bool:
+        """Whether to ask the ledger: a peer can name channels without end that nobody opened."""
+        channel = look.terms.channel
+        if self._till.sale(channel) is not None or self._till.purchase(channel) is not None:
+            return True
+        if look.peer not in self._unknown:
+            if len(self._unknown) >= self._limits.peers_max:
+                del self._unknown[next(iter(self._unknown))]
+            self._unknown[look.peer] = Bucket(self._limits.unknown_per_s_max)
+        return not self._unknown[look.peer].take(asyncio.get_running_loop().time())
 
     async def _gather(self) -> list[Message]:
         """The next messages, for one commit: all that arrive without a pause between them.

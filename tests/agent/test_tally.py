@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -23,6 +24,7 @@ from ledger_client.channels import State, sign_voucher
 from ledger_client.database import open_database
 from ledger_client.errors import EncodingError, RemoteError
 from ledger_client.log import LogReader
+from ledger_client.messages import Standing
 from ledger_client.settlement import RefusedError, View
 from ledger_client.settlement.accounts import check
 from ledger_client.settlement.embedded import EmbeddedSettlement
@@ -218,6 +220,31 @@ async def test_a_ledger_that_talks_nonsense_stops_nobody(
             task.cancel()
 
     assert buyer.channels()[0].side.signed == 10
+
+
+async def test_a_peer_that_names_channels_without_end_cannot_have_the_ledger_asked_for_each(
+    tmp_path: Path,
+) -> None:
+    market = Market(tmp_path)
+    ledger = Nonsense(market.book, BUYER)
+    desk = BuyingDesk(BUYER, market.till, accept=accept)
+    few = replace(FAST, watch_s=60.0, unknown_per_s_max=1)
+    buyer = Buyer(desk, market.till, ledger, blame=lambda _, __: None, limits=few)
+    topic = topics.pay(BUYER.public.short_id, SELLER.public.short_id)
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        broker = MemoryBroker()
+        running = tasks.create_task(buyer.run(broker))
+        await asyncio.sleep(0.05)
+        for salt in range(1, 201):
+            said = Standing(terms(salt), 0, 0, 0, 0, None, None)
+            await broker.publish(topic, messages.encode(said))
+        channel = await buyer.open(terms(), 500)
+        await asyncio.sleep(0.2)
+        running.cancel()
+
+    assert buyer.channels()[0].terms.channel == channel
+    assert ledger.asked <= 20
 
 
 async def test_an_overdrawn_voucher_makes_the_seller_ask_the_ledger(tmp_path: Path) -> None:
