@@ -66,14 +66,13 @@ def _kept_from_paying(stores: Stores, limits: Mapping[str, Limits]) -> Iterator[
     """What the configuration wants to spend and the owner's certificate does not allow at all."""
     above = keyring.known(stores.log).owned(stores.signer.public)
     for name, each in limits.items():
-        if (
-            each.minor_units_max
-            and above
-            and not Role(PAY, each).under(above).limits.minor_units_max
-        ):
+        if not each.minor_units_max or not above:
+            continue
+        allowed = Role(PAY, each).under(above).limits.minor_units_max
+        if PAY not in above[-1].grant.scope or not allowed:
             yield (
-                f"{name} may spend nothing: the owner's certificate names no amount of"
-                f" {each.asset}; ask for another: milepost keys request, and grant it --most"
+                f"{name} may spend nothing: the owner's certificate is not for paying, or names no"
+                f" amount of {each.asset}; ask anew: milepost keys request, and grant it --most"
             )
 
 

@@ -1,17 +1,18 @@
 """From `[trading]` to what desks and shells keep to: credit, dust, budgets, and how often."""
 
-from agent import pacing
+from agent import keyring, pacing
 from agent.config import Trading
 from agent.credit import Credit
 from agent.desks import BuyingRules, SellingRules
 from agent.partners import Office
 from agent.spending import DAY_S, Budget, certified
-from ledger_client.certificates import Limits
+from ledger_client.certificates import Grant, Limits
 from ledger_client.keys import PublicKey
 from ledger_client.settlement import RefusedError
 from ledger_client.settlement.allowances import Allowance, Allowances
 
 ITEMS_ON_CREDIT = 2
+NOTHING = Allowance(0, None, None)
 CLOSING_DELAY_S_MIN = 3_600
 """What a payer's channel has at least, to claim what it promised once it closes."""
 
@@ -54,14 +55,25 @@ def buying(settings: Trading, certificate: Allowance | None) -> BuyingRules:
 def certificate(office: Office, payer: PublicKey) -> Allowance | None:
     """What the newest certificate of `payer` on our log lets it spend.
 
-    None where there is none, or none that holds by now: what is taken back or over the ledger
-    refuses itself, at the moment when it counts.
+    Nothing on a gateway whose owner granted it no paying, or no amount. Else None where there is
+    none, or none that holds by now: then only the configuration limits it.
     """
-    allowances = Allowances(office.stores.log, office.stores.signer.public)
+    log, signer = office.stores.log, office.stores.signer.public
+    above = keyring.known(log).owned(signer)
+    if above is not None and not _may_pay(above[-1].grant, office.book.asset):
+        return NOTHING
+    allowances = Allowances(log, signer)
     try:
         return allowances.of(payer, office.now_s())
     except RefusedError:
         return None
+
+
+def _may_pay(grant: Grant, asset: str) -> bool:
+    """Whether an owner's grant to the gateway lets it spend anything of that asset."""
+    limits = grant.limits
+    named = bool(limits.minor_units_max) and limits.asset in {None, asset}
+    return keyring.PAY in grant.scope and named
 
 
 def pace(settings: Trading) -> pacing.Limits:

@@ -86,7 +86,8 @@ def stores(tmp_path: Path) -> Iterator[Stores]:
 
 
 def asked(stores: Stores, now_s: int = NOW_S) -> Allowance | None:
-    office = SimpleNamespace(stores=stores, now_s=lambda: now_s)
+    book = SimpleNamespace(asset="EUR/6")
+    office = SimpleNamespace(stores=stores, book=book, now_s=lambda: now_s)
     return manners.certificate(cast("Office", office), PAYER.public)
 
 
@@ -101,3 +102,28 @@ def test_the_newest_certificate_of_a_payer_counts_while_it_holds(stores: Stores)
     assert before is None
     assert asked(stores) == Allowance(500, 3_600, "EUR/6")
     assert asked(stores, NOW_S + 60) is None
+
+
+@pytest.mark.parametrize(
+    ("scope", "limits", "allowed"),
+    [
+        (("log", "stream"), certificates.Limits(1), manners.NOTHING),
+        (("log", "pay"), certificates.Limits(1), manners.NOTHING),
+        (("log", "pay"), certificates.Limits(1, 500, 3_600, "USD/6"), manners.NOTHING),
+        (("log", "pay"), certificates.Limits(1, 500, 3_600, "EUR/6"), None),
+        (("log", "pay"), certificates.Limits(1, 500), None),
+    ],
+)
+def test_on_a_gateway_whose_owner_granted_no_paying_nobody_of_ours_pays(
+    stores: Stores,
+    scope: tuple[str, ...],
+    limits: certificates.Limits,
+    allowed: Allowance | None,
+) -> None:
+    owner = SigningKey(bytes([22]) * 32)
+    grant = Grant(stores.signer.public, NOW_S, NOW_S + 60, scope, limits)
+    token = certificates.issue(owner, grant, bytes(16), NOW_S)
+    stores.log.append([(bytes(16), trust.certify(stores.signer, [token], NOW_S))], NOW_S)
+
+    assert asked(stores) == allowed
+    assert manners.buying(Trading(), manners.NOTHING).budgets[-1] == Budget(0, None)
