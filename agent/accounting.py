@@ -150,8 +150,7 @@ def statement(path: Path, period: Period, now_s: int) -> Statement:
             first = genesis.verify(found[0][1])
             books = replayed(connection, log, first.name, found)
             held = _held(connection)
-            count = sum(each.side.n for each in held)
-            book = behind.read(log, found, first, agreed.kept(home), count)
+            book = behind.read(log, found, first, agreed.kept(home))
             every = [_account(connection, each, books, book, period) for each in held]
             charged = _with_fees(home, every, period, now_s)
             return Statement(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from agent import licensed, metering
-from agent.goods import SOURCE_BYTES, tariff_source
+from agent.goods import SOURCE_BYTES
 from agent.licensed import Held
 from ledger_client import batches, consents, dues, receipts
 from ledger_client.agreements import (
@@ -28,7 +28,6 @@ from ledger_client.statements import Statement
 _MINUTE_S = 60
 _PIECE_BYTES = 4
 _NUMBER_BYTES = 8
-UNITS_MAX = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,6 @@ class Book:
     licences: Mapping[bytes, Held]
     windows: Mapping[bytes, Held]
     units: Mapping[bytes, tuple[bytes, str]]
-    tariffs: Mapping[bytes, tuple[bytes, int]]
     ecosystems: Mapping[bytes, Ecosystem] = field(default_factory=dict)
 
     def goods(self, source: bytes | None, price: int, agreement: bytes = b"") -> Goods:
@@ -84,9 +82,6 @@ class Book:
             digest, unit = self.units[name]
             number = int.from_bytes(rest, "big")
             return Goods(f"unit {number} in {unit}", agreement=digest.hex())
-        if source in self.tariffs:
-            digest, number = self.tariffs[source]
-            return Goods(f"unit {number} of the meter", agreement=digest.hex())
         return self._of_others(agreement, price)
 
     def _of_others(self, agreement: bytes, price: int) -> Goods:
@@ -146,7 +141,6 @@ def read(
     found: Iterable[tuple[int, Statement]],
     first: Genesis,
     deeds: Iterable[Deed],
-    lines_max: int,
 ) -> Book:
     """The book of a home from its log's statements and its deeds, for a till of so many lines.
 
@@ -175,12 +169,6 @@ def read(
             for digest, service in agreements.items()
             if isinstance(service, MeteredService)
             for price in service.prices
-        },
-        {
-            tariff_source(service.meter, number): (digest, number)
-            for digest, service in agreements.items()
-            if isinstance(service, MeteredService)
-            for number in range(1, min(lines_max, UNITS_MAX) + 1)
         },
         {digest: each for digest, each in agreements.items() if isinstance(each, Ecosystem)},
     )

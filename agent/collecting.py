@@ -19,7 +19,6 @@ from agent.pacing import Limits
 from agent.partners import Office, collector_of, share_order
 from agent.running import Connection
 from agent.sales import LicenceGoods
-from agent.status import printable
 from agent.tally import Seller
 from agent.till import Sale
 from ledger_client.errors import RemoteError
@@ -46,14 +45,15 @@ class Collecting:
         self._key = key
         self._office = office
         settlement = EmbeddedSettlement(office.book, key)
-        till = office.stores.till
+        till = office.till
         desk = SellingDesk(key, till, credit=credit, rules=rules, now_s=office.now_s)
-        self._seller = Seller(desk, till, settlement, blame=_blame, limits=limits)
+        self._seller = Seller(desk, till, settlement, blame=office.blame, limits=limits)
         self._telling = Telling(key, office)
         self._goods: dict[bytes, LicenceGoods] = {}
         self._passed: dict[tuple[bytes, str], int] = {}
         self._last: dict[bytes, Metered] = {}
         self._over: dict[bytes, float] = {}
+        self._ending = False
 
     async def run(self, connection: Connection) -> None:
         """Trade until cancelled."""
@@ -61,12 +61,15 @@ class Collecting:
             tasks.create_task(self._seller.run(connection.broker))
             tasks.create_task(self._telling.run(connection.broker))
             tasks.create_task(self._settle_again())
-            while True:
-                sales = self._seller.channels()
-                for sale in sales:
-                    await self._look(sale)
-                self._forget({sale.terms.channel for sale in sales})
+            while not self._ending:
+                await self._look_around()
                 await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _look_around(self) -> None:
+        sales = self._seller.channels()
+        for sale in sales:
+            await self._look(sale)
+        self._forget({sale.terms.channel for sale in sales})
 
     def _forget(self, live: Collection[bytes]) -> None:
         """What was remembered of channels that are over."""
@@ -77,7 +80,12 @@ class Collecting:
             del self._passed[place]
 
     async def settle(self) -> None:
-        """Wait a little for what was sold to be paid, claim and share it; the channels stay."""
+        """Sell the last of it, wait a little for the payers, claim and share.
+
+        The channels stay; nothing more is sold on them by us.
+        """
+        self._ending = True
+        await self._look_around()
         with suppress(TimeoutError):
             async with asyncio.timeout(PAID_WAIT_MAX_S):
                 await self._seller.wait_until_paid()
@@ -149,7 +157,3 @@ class Collecting:
                 simulated=metered.simulated,
             )
             self._passed[place] = number  # not reached when there was no room: tried again
-
-
-def _blame(speaker: str, error: RemoteError) -> None:
-    _log.info("%s: %s", printable(speaker), printable(str(error)))

@@ -1,8 +1,7 @@
-"""What is sold, and how a buyer judges it before paying: proved readings, units of a meter.
+"""Proved readings as goods, and how a buyer of any of them judges them before it pays.
 
-Pure. An item's body for readings is CBOR [transparent statement, disclosure], all leaves of a batch
-or chosen ones with their paths (`ledger_client.disclosure`); for a metered service [unit number
-from 1, meter in joules when it passed]. Both sides compute the same content identity.
+Pure. An item's body is CBOR [transparent statement, disclosure], all leaves of a batch or chosen
+ones with their paths (`ledger_client.disclosure`). Both sides compute the same content identity.
 """
 
 from collections.abc import Sequence
@@ -148,41 +147,3 @@ class ReadingsWanted:
                 f"{item.invoice.price} for {len(readings)} readings at {self.price} each"
             )
         return marked(proved, proved.statement.digest[:SOURCE_BYTES], terms.payer)
-
-
-@dataclass(frozen=True, slots=True)
-class Tariff:
-    """What a unit of a meter costs in minor units; `meter` names it for ever."""
-
-    meter: str
-    unit_j: int
-    price: int
-    simulated: bool
-
-    def source(self, unit: int) -> bytes:
-        """The content identity of a unit: which meter, which of its units from 1."""
-        return tariff_source(self.meter, unit)
-
-    def body(self, unit: int) -> bytes:
-        """A unit as goods: its number, and the meter in joules when it had passed."""
-        return cbor.encode([unit, unit * self.unit_j])
-
-    def accept(self, item: Item, heard_j: float) -> bytes:
-        """The identity of a unit, if the meter was heard to pass it: hearsay is not paid for.
-
-        Raises:
-            RemoteError: another price, or a meter that did not get there.
-        """
-        number, meter_j = shapes.array(cbor.decode(item.body), "unit", 2)
-        unit = shapes.integer(number, "unit", 1)
-        shapes.integer(meter_j, "meter", unit * self.unit_j)
-        if item.invoice.price != self.price:
-            raise RemoteError(f"{item.invoice.price} for a unit at {self.price}")
-        if unit * self.unit_j > heard_j + self.unit_j:  # it runs on between two broadcasts
-            raise RemoteError(f"unit {unit} was invoiced, the meter was heard at {heard_j:.0f} J")
-        return self.source(unit)
-
-
-def tariff_source(meter: str, unit: int) -> bytes:
-    """The content identity of a unit from 1 of the meter of that name."""
-    return sha256(f"{meter} {unit}".encode()).digest()[:SOURCE_BYTES]

@@ -59,7 +59,7 @@ def opened(path: Path, wanted: str) -> tuple[Opened, ...]:
             found = [(each.index, statements.verify(each.statement)) for each in log.entries()]
             till, first = Till(connection), genesis.verify(found[0][1])
             held = _channel(till, name)
-            book = behind.read(log, found, first, agreed.kept(home), held.side.n)
+            book = behind.read(log, found, first, agreed.kept(home))
         rows = [
             row
             for row in connection.execute(

@@ -1,5 +1,6 @@
 """What parties of a home need to work under its agreements, and who is which party."""
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -8,8 +9,9 @@ from agent.agreed import Holding, Shelf
 from agent.goods import SIMULATED
 from agent.licensed import PIECE_LEAVES, Held
 from agent.metering import QUANTITIES, Base, Heard, Metered, spans
-from agent.status import Board
+from agent.status import Board, printable
 from agent.stores import Stores
+from agent.till import Till
 from ledger_client.agreements import DataLicence, Document, MeteredService, PerReading
 from ledger_client.errors import RemoteError
 from ledger_client.keys import PublicKey
@@ -19,18 +21,31 @@ from ledger_client.settlement.sharing import ShareOrder
 Paid = DataLicence | MeteredService
 """The kinds by which somebody pays somebody else."""
 
+_log = logging.getLogger(__name__)
+
+
+def noted(speaker: str, error: RemoteError) -> None:
+    """Note in the log what was refused of whom."""
+    _log.info("%s: %s", printable(speaker), printable(str(error)))
+
 
 @dataclass(frozen=True, slots=True)
 class Office:
-    """`linger_s` after a window of time its batches are receipted; `now_s` is Unix time."""
+    """`linger_s` after a window of time its batches are receipted; `now_s` is Unix time.
+
+    `till` is that of the parties that work here, `stores` are those of the gateway whose readings
+    are sold. `blame` is told what was refused of whom.
+    """
 
     stores: Stores
+    till: Till
     shelf: Shelf
     book: Book
     board: Board
     base: Base
     now_s: Callable[[], int]
     linger_s: float
+    blame: Callable[[str, RemoteError], None] = noted
 
     def paid(self) -> Iterator[tuple[Holding, Paid]]:
         """Every agreement here by which money moves on this ledger, over ones too."""

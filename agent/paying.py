@@ -54,10 +54,10 @@ class Paying:
         self.party = key.public
         self._office = office
         self._budget = budget
-        till = office.stores.till
+        till = office.till
         self._ledgers = Ledgers(key, EmbeddedSettlement(office.book, key), self._terms_of)
         desk = BuyingDesk(key, till, accept=self._accept, rules=rules, now_s=office.now_s)
-        self._buyer = Buyer(desk, till, self._ledgers, blame=_blame, limits=limits)
+        self._buyer = Buyer(desk, till, self._ledgers, blame=office.blame, limits=limits)
         self._keepers: dict[bytes, Keeper] = {}
         self._asked: dict[bytes, float] = {}
         self._tried: dict[bytes, float] = {}
@@ -84,7 +84,7 @@ class Paying:
             await self._buyer.settle()
 
     def _terms_of(self, channel: bytes) -> Terms | None:
-        purchase = self._office.stores.till.purchase(channel)
+        purchase = self._office.till.purchase(channel)
         return None if purchase is None else purchase.terms
 
     def _mine_elsewhere(self) -> list[tuple[Holding, Paid]]:
@@ -157,7 +157,7 @@ class Paying:
 
     def _bought(self, digest: bytes) -> list[Purchase]:
         """Every channel under this agreement."""
-        bought = self._office.stores.till.purchases(self.party)
+        bought = self._office.till.purchases(self.party)
         return [each for each in bought if each.terms.agreement == digest]
 
     def _may_open(self, digest: bytes, now: float) -> bool:
@@ -242,7 +242,3 @@ class Paying:
 def retry_s(unused: int) -> float:
     """Seconds until a channel elsewhere is tried again, after so many that ended unused."""
     return min(OPEN_RETRY_S * (1 << min(unused, 16)), OPEN_RETRY_MAX_S)
-
-
-def _blame(speaker: str, error: RemoteError) -> None:
-    _log.info("%s: %s", printable(speaker), printable(str(error)))

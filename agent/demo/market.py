@@ -7,29 +7,24 @@ connections of their own.
 
 from agent import topics
 from agent.accounts import SellerAccount
-from agent.deals import Purchase, ReadingsOffer, ReadingsSale, UnitsSale
+from agent.collecting import Collecting
 from agent.demo import deeds
 from agent.demo.activating import Activating
-from agent.demo.deeds import Deeds
 from agent.demo.guests import DASHBOARD, Guest, Onlooker
 from agent.demo.loyalty import Loyalty
 from agent.demo.parties import Parties
 from agent.demo.street import UNIT_J
-from agent.goods import SIMULATED, ReadingsWanted, Tariff
-from agent.running import Connection, Trade
+from agent.goods import SIMULATED
+from agent.paying import Paying
+from agent.running import Trade
 from agent.status import Board
 from firmware_bridge.neighbourhood import Neighbourhood
 from firmware_bridge.neighbourhood.behaviour import TYRES as CORNERS
-from ledger_client.channels import Terms
-from ledger_client.keys import SigningKey
-from ledger_client.messages import Item
-from ledger_client.settlement import sharing
-from ledger_client.settlement.sharing import ShareOrder
 
 UNIT_PRICE = 4_900  # 0.49 EUR a kWh, in millionths
 READING_PRICE = 50
-BRAND_SPENDS = 5_000_000
-CAR_SPENDS = 2_000_000
+BRAND_SPENDS = CAR_SPENDS = 1_000_000_000
+"""For as long as the agreement holds, over all runs on a home."""
 BRAND_CREDIT = 200_000
 CAR_CREDIT = 4 * UNIT_PRICE
 UNITS_A_NOTE = 5
@@ -47,7 +42,6 @@ class Market:
         self._hood = hood
         self.runner, self._car = parties.key("party-runner"), parties.key("party-car")
         self.brand, self._charger = parties.key("peer-brand"), parties.key("component-charger")
-        self._tariff = Tariff(self._charger.public.did, UNIT_J, UNIT_PRICE, simulated=True)
         parties.fund(self.brand.public)
         parties.fund(self._car.public)
         self._insurer, self._maker = parties.key("peer-insurer"), parties.key("peer-maker")
@@ -124,70 +118,32 @@ class Market:
     def _items(self, seller: str) -> int:
         return sum(sale.side.n for sale in self.parties.till(seller).sales())
 
-    def _sale(self) -> "Shared":
-        stores = self.parties.stores
-        sale = ReadingsSale(
-            self.parties.seller(self.runner, stores.till, BRAND_CREDIT),
-            stores,
-            "runner",
-            {self.brand.public: ReadingsOffer(READING_PRICE, agreement=self.licence)},
-        )
-        return Shared(sale, self.parties, self.runner, self.deeds)
+    def _sale(self) -> Collecting:
+        till = self.parties.stores.till
+        return self.parties.collecting(self.runner, till, BRAND_CREDIT, self._board)
 
-    def _buying(self) -> Purchase:
-        parties, stores = self.parties, self.parties.stores
-        wanted = ReadingsWanted(
-            stores.signer.public,
-            stores.log_key,
-            READING_PRICE,
-            SIMULATED,
-            agreement=self.licence,
-        )
-        buyer = parties.buyer(self.brand, parties.till("brand"), wanted.accept)
-        terms = parties.terms(self.brand, self.runner, self.licence)
-        return Purchase(buyer, terms, BRAND_SPENDS)
+    def _buying(self) -> Paying:
+        till = self.parties.till("brand")
+        return self.parties.paying(self.brand, till, BRAND_SPENDS, self._board)
 
-    def _energy(self) -> UnitsSale:
-        till = self.parties.till("charger")
-        return UnitsSale(
-            self.parties.seller(self._charger, till, CAR_CREDIT),
-            self._tariff,
-            lambda: self._hood.car.delivered_j,
-            sold_before=sum(sale.side.n for sale in till.sales()),
-        )
+    def _energy(self) -> Collecting:
+        till, meter = self.parties.till("charger"), OwnMeter(self._hood)
+        return self.parties.collecting(self._charger, till, CAR_CREDIT, meter)
 
-    def _charging(self) -> Purchase:
-        parties = self.parties
-
-        def accept(_: Terms, item: Item) -> bytes:
-            return self._tariff.accept(item, self._board.number("charger", "energy"))
-
-        buyer = parties.buyer(self._car, parties.stores.till, accept)
-        return Purchase(buyer, parties.terms(self._car, self._charger), CAR_SPENDS)
+    def _charging(self) -> Paying:
+        till = self.parties.stores.till
+        return self.parties.paying(self._car, till, CAR_SPENDS, self._board)
 
 
-class Shared:
-    """A sale whose earnings the ledger divides among the parties of its licence at the end."""
+class OwnMeter(Board):
+    """What the charger knows of itself: where its meter stands, whoever hears it."""
 
-    def __init__(
-        self, sale: ReadingsSale, parties: Parties, seller: SigningKey, signed: Deeds
-    ) -> None:
-        self._sale = sale
-        self._parties = parties
-        self._seller = seller
-        self._signed = signed
+    def __init__(self, hood: Neighbourhood) -> None:
+        super().__init__()
+        self._hood = hood
 
-    async def run(self, connection: Connection) -> None:
-        """As the sale does."""
-        await self._sale.run(connection)
-
-    async def settle(self) -> None:
-        """As the sale does; then each party has its part."""
-        await self._sale.settle()
-        licence = self._signed.data
-        parts = tuple(
-            (licence.key_of(party.name).thumbprint, party.share_bps) for party in licence.parties
-        )
-        book = self._parties.book
-        order = ShareOrder(book.name, self._signed.licence.digest, self._seller.public, parts)
-        book.share(sharing.sign(self._seller, order))
+    def newest(self, alias: str, quantity: str) -> tuple[float, int] | None:
+        """The meter in joules, simulated as it is; None for anything else."""
+        if (alias, quantity) != ("charger", "energy"):
+            return None
+        return self._hood.car.delivered_j, SIMULATED

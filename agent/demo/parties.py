@@ -5,9 +5,15 @@ import os
 from contextlib import closing
 
 from agent.clock import minute_s
+from agent.collecting import Collecting
+from agent.credit import Credit
 from agent.desks import BuyingDesk, SellingDesk
 from agent.desks.buying import Accept
-from agent.status import printable
+from agent.desks.rules import BUYING_RULES, SELLING_RULES
+from agent.pacing import LIMITS
+from agent.partners import Office
+from agent.paying import Paying
+from agent.status import Board, printable
 from agent.stores import Stores
 from agent.tally import Buyer, Seller
 from agent.tally.shell import Blame
@@ -22,6 +28,7 @@ from ledger_client.settlement.embedded import Book, EmbeddedSettlement
 PURSE = 10_000_000_000
 DELAY_S = 86_400
 REFUSALS_MAX = 64
+LINGER_S = 4.0
 
 _log = logging.getLogger(__name__)
 
@@ -62,6 +69,29 @@ class Parties:
         """The ledger as the holder of `key` sees it."""
         return EmbeddedSettlement(self.book, key)
 
+    def collecting(self, key: SigningKey, till: Till, credit: int, board: Board) -> Collecting:
+        """One who is paid under the agreements of the home, `credit` minor units behind at most."""
+        office = self._office(key, till, board)
+        return Collecting(key, office, Credit(credit, credit, 0), SELLING_RULES, LIMITS)
+
+    def paying(self, key: SigningKey, till: Till, budget: int, board: Board) -> Paying:
+        """One who pays under the agreements of the home, `budget` minor units for each."""
+        return Paying(key, self._office(key, till, board), budget, BUYING_RULES, LIMITS)
+
+    def _office(self, key: SigningKey, till: Till, board: Board) -> Office:
+        """With `board` as its ears; every counter here counts from nothing for its agreement."""
+        return Office(
+            stores=self.stores,
+            till=till,
+            shelf=self.stores.shelf,
+            book=self.book,
+            board=board,
+            base=lambda _agreement, _unit, _value: 0.0,
+            now_s=lambda: self._clock().wall_ms // 1000,
+            linger_s=LINGER_S,
+            blame=self._blamer(key),
+        )
+
     def seller(self, key: SigningKey, till: Till, credit: int) -> Seller:
         """One who sells; a buyer owes it `credit` minor units at most."""
         desk = SellingDesk(key, till, credit=credit, now_s=self.now_s)
@@ -72,8 +102,8 @@ class Parties:
         desk = BuyingDesk(key, till, accept=accept, now_s=self.now_s)
         return Buyer(desk, till, self.settlement(key), blame=self._blamer(key))
 
-    def terms(self, payer: SigningKey, payee: SigningKey, agreement: bytes = b"") -> Terms:
-        """A channel between the two, for simulated goods, under an agreement if there is one."""
+    def terms(self, payer: SigningKey, payee: SigningKey) -> Terms:
+        """A channel between the two, for simulated goods, under no agreement."""
         return Terms(
             ledger=self.book.name,
             payer=payer.public,
@@ -83,7 +113,6 @@ class Parties:
             delay_s=DELAY_S,
             salt=os.urandom(SALT_BYTES),
             simulated=True,
-            agreement=agreement,
         )
 
     def refused(self, by: PublicKey, speaker: PublicKey) -> str:

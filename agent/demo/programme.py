@@ -1,10 +1,11 @@
 """The cheats of `milepost demo --cheats`, with all that they need, added to the honest market."""
 
-from dataclasses import replace
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from agent import topics
-from agent.deals import Purchase
 from agent.demo.aircheats import SetClock, on_the_air
 from agent.demo.brokercheats import Victim, over_the_broker
 from agent.demo.cheats import Cheats
@@ -12,12 +13,38 @@ from agent.demo.dealer import Dealer, by_the_dealer
 from agent.demo.guests import Guest
 from agent.demo.market import READING_PRICE, Market
 from agent.goods import SIMULATED, ReadingsWanted
-from agent.running import Deal, Trade
+from agent.running import Connection, Deal, Trade
+from agent.tally import Buyer
 from firmware_bridge.neighbourhood.cheats import Rogue
+from ledger_client.channels import Terms
+from ledger_client.errors import RemoteError
 
 SPENDS = 1_000_000
 CREDIT = 500_000
+OPEN_RETRY_S = 5.0
 STRANGER, DEALER, CUSTOMER, RIVAL = "peer-stranger", "peer-dealer", "peer-shop", "peer-rival"
+
+
+@dataclass(slots=True)
+class Purchase:
+    """Buys on one channel with `spendable` minor units in it, opened when there is none."""
+
+    buyer: Buyer
+    terms: Terms
+    spendable: int
+
+    async def run(self, connection: Connection) -> None:
+        """Trade until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.buyer.run(connection.broker))
+            while True:
+                with suppress(RemoteError):  # the ledger says no for now; the channel is kept
+                    await self.buyer.keep(self.terms, self.spendable)
+                    break
+                await asyncio.sleep(OPEN_RETRY_S)
+
+    async def settle(self) -> None:
+        """Nothing: who sold claims, and what is left stays in the channel."""
 
 
 class Programme:

@@ -77,6 +77,7 @@ class Desk:
         )
         self._office = Office(
             stores=stores,
+            till=stores.till,
             shelf=stores.shelf,
             book=book,
             board=board,

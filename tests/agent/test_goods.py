@@ -10,7 +10,6 @@ from agent.goods import (
     SIMULATED,
     SOURCE_BYTES,
     ReadingsWanted,
-    Tariff,
     readings_body,
     readings_source,
     sure,
@@ -25,7 +24,6 @@ from ledger_client.messages import Item, sign_item
 
 SELLER, BUYER = (SigningKey(bytes([n]) * 32) for n in (1, 2))
 PRICE = 50
-TARIFF = Tariff("did:key:meter", unit_j=36_000, price=4_900, simulated=True)
 
 
 def terms(*, simulated: bool = True) -> Terms:
@@ -118,7 +116,7 @@ def test_readings_that_are_not_there_cannot_be_left_out(offer: Offer, known: set
         without(offer.body, 3 * PRICE, frozenset(known))
 
 
-@pytest.mark.parametrize("body", [b"body", cbor.encode([b"", None]), TARIFF.body(3)])
+@pytest.mark.parametrize("body", [b"body", cbor.encode([b"", None]), cbor.encode([3, 108_000])])
 def test_nothing_can_be_left_out_of_other_goods(body: bytes) -> None:
     with pytest.raises(RemoteError):
         without(body, PRICE, frozenset({0}))
@@ -246,35 +244,3 @@ def test_less_provenance_than_agreed_is_refused(box: Box) -> None:
 
 def test_simulated_is_another_kind_and_not_the_surest() -> None:
     assert [sure(each, 2) for each in (0, 1, 2, 3, SIMULATED)] == [False, False, True, True, True]
-
-
-@pytest.mark.parametrize("heard_j", [36_000 * 2, 36_000 * 3, 1e12])
-def test_a_unit_that_the_meter_passed_or_is_passing_is_taken(heard_j: float) -> None:
-    source = TARIFF.accept(item(TARIFF.body(3), 4_900), heard_j)
-
-    assert source == TARIFF.source(3)
-    assert len(source) == SOURCE_BYTES
-
-
-def test_the_same_unit_of_another_meter_is_another_thing() -> None:
-    assert replace(TARIFF, meter="did:key:other").source(3) != TARIFF.source(3)
-    assert TARIFF.source(4) != TARIFF.source(3)
-
-
-@pytest.mark.parametrize(
-    ("body", "price", "heard_j", "complaint"),
-    [
-        (TARIFF.body(3), 4_901, 1e9, "4901 for a unit at 4900"),
-        (TARIFF.body(3), 4_900, 36_000 * 2 - 1, "unit 3 was invoiced"),
-        (cbor.encode([0, 0]), 4_900, 1e9, "unit"),
-        (cbor.encode([3, 3 * 36_000 - 1]), 4_900, 1e9, "meter"),
-        (cbor.encode([3.0, 3 * 36_000]), 4_900, 1e9, "unit"),
-        (cbor.encode({}), 4_900, 1e9, "array"),
-        (b"\xff", 4_900, 1e9, "CBOR"),
-    ],
-)
-def test_a_unit_that_was_not_heard_or_not_agreed_on_is_refused(
-    body: bytes, price: int, heard_j: float, complaint: str
-) -> None:
-    with pytest.raises(RemoteError, match=complaint):
-        TARIFF.accept(item(body, price), heard_j)

@@ -43,6 +43,7 @@ def office(box: Box) -> Office:
     stores.shelf.open(NOW_S)
     return Office(
         stores=stores,
+        till=stores.till,
         shelf=stores.shelf,
         book=Book.open(stores.connection, stores.log, stores.signer, now_s=lambda: NOW_S),
         board=Board(),

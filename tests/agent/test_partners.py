@@ -32,6 +32,7 @@ def office(box: Box) -> Office:
     board.heard("tyre", packet, heard)
     return Office(
         stores=stores,
+        till=stores.till,
         shelf=stores.shelf,
         book=Book.open(stores.connection, stores.log, stores.signer, now_s=lambda: BEGINS_S),
         board=board,

@@ -58,6 +58,7 @@ def side(box: Box, name: str) -> Side:
     stores.shelf.open(NOW_S)
     office = Office(
         stores=stores,
+        till=stores.till,
         shelf=stores.shelf,
         book=Book.open(stores.connection, stores.log, stores.signer, now_s=lambda: NOW_S),
         board=Board(),

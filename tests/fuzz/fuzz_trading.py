@@ -28,9 +28,10 @@ with running.atheris.instrument_imports(include=["agent", "ledger_client"]):
     from agent.broker import BrokerError, Message
     from agent.choosing import Order, Past
     from agent.desks import BuyingDesk, Goods, SellingDesk
-    from agent.goods import ReadingsWanted, Tariff
+    from agent.goods import ReadingsWanted
     from agent.home import HomeError
     from agent.licensed import Held, Judge
+    from agent.metering import Metered
     from agent.offering import Offering
     from agent.orders import Counter
     from agent.till import Till
@@ -65,7 +66,13 @@ HELD = [
     for licence in (contracts.licence(), contracts.licence(resolution_s=7))
 ]
 WANTED = ReadingsWanted(GATEWAY.public, RECEIPT_KEY.public, PRICE, 0)
-TARIFF = Tariff("did:key:meter", 36_000, PRICE, simulated=True)
+SERVICE = contracts.service(ledger="box.example/log", provider="wearer", customer="brand")
+METERED = Metered(
+    SERVICE,
+    consents.standing(SERVICE, contracts.signed(SERVICE), NOW_S),
+    {each.unit: (0.0, 1e9) for each in SERVICE.prices},
+    simulated=True,
+)
 SCRATCH = TemporaryDirectory()
 FOLDER = Path(SCRATCH.name)
 
@@ -132,7 +139,10 @@ def readings(data: bytes) -> None:
         for held in HELD:
             judge, terms = Judge(held, GATEWAY.public, RECEIPT_KEY.public), _terms(held.digest)
             running.attempt(partial(judge.accept, terms), _item(terms, data, price), RemoteError)
-    running.attempt(partial(TARIFF.accept, heard_j=1e6), _item(TERMS, data, PRICE), RemoteError)
+    terms = _terms(METERED.digest)
+    for each in SERVICE.prices:
+        item = _item(terms, data, each.minor_units)
+        running.attempt(partial(METERED.accept, terms, now_s=NOW_S), item, RemoteError)
     for known in ({0}, {0, 1}, {9}):
         rest = partial(goods.without, price=2 * PRICE, known=frozenset(known))
         running.attempt(rest, data, RemoteError)
@@ -304,7 +314,7 @@ def seeds() -> Iterator[bytes]:
 
 def _bodies() -> Iterator[bytes]:
     yield BODY
-    yield TARIFF.body(3)
+    yield METERED.body(SERVICE.prices[0].unit, 3, NOW_S)
     for held in HELD:
         with smalllog.opened(held.digest) as (log, leaf, first):
             part = disclosure.choose([leaf, leaf], [0])

@@ -11,6 +11,7 @@ import pytest
 from agent import gateway
 from agent.admission import Admission, Refusal
 from agent.cli.demo import demo_config
+from agent.collecting import Collecting
 from agent.demo.aircheats import SetClock
 from agent.demo.cheats import Outcome
 from agent.demo.parties import Parties
@@ -86,6 +87,11 @@ class Careless(Parties):
             return os.urandom(16)
 
         return super().buyer(key, till, anything)
+
+    def collecting(self, key: SigningKey, till: Till, credit: int, board: Board) -> Collecting:
+        made = super().collecting(key, till, credit, board)
+        made._seller._selling.__class__ = Credulous
+        return made
 
 
 def open_to_all(trade: Trade, stranger: str) -> Trade:
