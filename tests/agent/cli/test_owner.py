@@ -97,14 +97,14 @@ def test_a_request_and_a_grant_travel_as_text(home: Path, tmp_path: Path) -> Non
     assert counted(home) == [(False, 1)]  # it was granted from now on, not backwards
 
 
-def test_a_running_gateway_takes_a_grant_when_it_starts_again(home: Path, granted: Path) -> None:
+def test_a_running_gateway_takes_a_grant_within_the_hour(home: Path, granted: Path) -> None:
     folder = Home(home)
     folder.lock()
 
     said = run("keys", "accept", granted, "--home", home).stdout
 
     folder.unlock()
-    assert "when it starts again" in said
+    assert "within the hour" in said
     assert "1 files of the owner" in run("keys", "--home", home).stdout
 
 
