@@ -10,6 +10,7 @@ from bleak import BleakClient
 from bleak.backends.characteristic import BleakGATTCharacteristic
 
 from firmware_bridge.assembly import PromptFramer
+from firmware_bridge.cancellation import stop_if_cancelled
 from firmware_bridge.errors import DecodeError, LinkLostError
 from firmware_bridge.packets import uuid128
 from firmware_bridge.profiles import obd
@@ -79,6 +80,7 @@ class Elm327:
         for at in range(0, len(data), size):
             chunk = data[at : at + size]
             await self._client.write_gatt_char(self._requests, chunk, response=response)
+        stop_if_cancelled()
 
     def _heard(self, _characteristic: BleakGATTCharacteristic, data: bytearray) -> None:
         try:

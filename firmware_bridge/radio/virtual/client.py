@@ -16,6 +16,7 @@ from bleak.exc import BleakDeviceNotFoundError, BleakError, BleakGATTProtocolErr
 from bumble import att, core, hci
 from bumble.device import Connection, Peer
 
+from firmware_bridge.cancellation import stop_if_cancelled
 from firmware_bridge.radio.virtual.air import HANG_UP_MAX_S, Air
 from firmware_bridge.radio.virtual.scanner import uuid_text
 
@@ -219,7 +220,7 @@ class VirtualClient(BaseBleakClient):
     async def _ask(self, request: Awaitable[_T]) -> _T:
         """Wait for bumble; its errors become bleak's."""
         try:
-            return await request
+            answer = await request
         except att.ATT_Error as error:
             raise BleakGATTProtocolError(int(error.error_code)) from error
         except core.BaseBumbleError as error:
@@ -229,6 +230,8 @@ class VirtualClient(BaseBleakClient):
             if self.is_connected or (task and task.cancelling()):
                 raise
             raise BleakError("disconnected") from error  # bumble cancels what it waits for
+        stop_if_cancelled()
+        return answer
 
     def _collect(self, peer: Peer) -> BleakGATTServiceCollection:
         collection = BleakGATTServiceCollection()

@@ -15,7 +15,9 @@ from bleak import BleakClient, BleakScanner
 from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementDataCallback
 
-from firmware_bridge.neighbourhood.things import Peripheral
+from firmware_bridge.neighbourhood.behaviour import Car
+from firmware_bridge.neighbourhood.ecu import Ecu
+from firmware_bridge.neighbourhood.things import Peripheral, Uart
 from firmware_bridge.profiles import by_name
 from firmware_bridge.radio import Clock, Device
 from firmware_bridge.radio.listener import Limits, Listener
@@ -25,6 +27,7 @@ from firmware_bridge.radio.virtual.client import VirtualClient
 from firmware_bridge.radio.virtual.scanner import VirtualScanner
 
 SHOE = "F0:00:00:00:01:01"
+OBD = "F0:00:00:00:02:05"
 CALLS = ("start", "stop", "reset", "connect", "pair", "subscribe", "disconnect")
 
 
@@ -62,6 +65,11 @@ class Client(BleakClient):
     async def start_notify(self, *args: Any, **options: Any) -> None:  # noqa: ANN401  # as bleak's
         await super().start_notify(*args, **options)
         await self.swallowing.within("subscribe")
+
+    async def write_gatt_char(self, *args: Any, **options: Any) -> None:  # noqa: ANN401  # as bleak's
+        await super().write_gatt_char(*args, **options)
+        if args[1].startswith(b"01"):  # a question of the endless round, not the initialisation
+            await self.swallowing.within("write")
 
     async def disconnect(self) -> None:
         await super().disconnect()
@@ -117,5 +125,29 @@ async def test_a_cancellation_that_a_library_keeps_to_itself_still_ends_the_radi
             ended, _ = await asyncio.wait([task], timeout=8)
             for other in asyncio.all_tasks() - {asyncio.current_task()} if not ended else ():
                 other.cancel()  # a task group does not ask twice: a failure would hang
+
+    assert ended
+
+
+async def test_a_question_to_a_vehicle_that_keeps_the_cancellation_still_ends_the_radio(
+    clock: Clock,
+) -> None:
+    swallowing = Swallowing("write")
+    async with Air() as air, asyncio.TaskGroup() as tasks:
+        adapter = Uart(air, "OBDII", OBD, Ecu(Car(random.Random(1))).answer)
+        await adapter.switch_on()
+        serving = tasks.create_task(adapter.serve())
+        device = Device(OBD, by_name("obd"))
+        backend = Backend(air, swallowing)
+        radio = Listener(backend, [device], clock, random.Random(1).random, Limits(tick_s=0.02))
+        task = tasks.create_task(radio.run(lambda _packet: None))
+        async with asyncio.timeout(8):
+            await swallowing.reached.wait()
+
+        task.cancel()
+        ended, _ = await asyncio.wait([task], timeout=8)
+        for other in asyncio.all_tasks() - {asyncio.current_task()} if not ended else ():
+            other.cancel()
+        serving.cancel()
 
     assert ended
