@@ -199,10 +199,11 @@ class Audit:
         pin, first = self.trust.anchors.pins.get(self.genesis.name), self.genesis
         if pin is None:
             return None, None
+        pin.expect(first.name, first.verifier.vkey)
         old, earlier = pin.checkpoint, sealed.earlier
         if root_of is None and earlier is not None and earlier.size == old.size:
             root_of = {old.size: earlier.root}.__getitem__
-        linked = pins.follow(pin, first.name, sealed.checkpoint, first.verifier.vkey, root_of)
+        linked = pins.follow(old, sealed.checkpoint, root_of)
         return (old.size, None) if linked else (None, old.size)
 
     def report(self, sealed: Sealed, *, shown: int, disclosed: int | None) -> Report:

@@ -30,6 +30,11 @@ class Pin:
         """What the key signed; raises RemoteError when it did not."""
         return checkpoints.open_checkpoint(self.note, checkpoints.parse_vkey(self.vkey))
 
+    def expect(self, log: str, vkey: str) -> None:
+        """Raise ProofError if the log of this name has another key than the pinned one."""
+        if self.vkey != vkey:
+            raise ProofError(f"{log} was pinned with the key {self.vkey}, this is another log")
+
 
 Pins = Mapping[str, Pin]
 
@@ -59,18 +64,15 @@ def render(pins: Pins) -> str:
     return json.dumps(plain, indent=1, sort_keys=True) + "\n"
 
 
-def follow(pin: Pin, log: str, head: Checkpoint, vkey: str, root_of: RootOf | None) -> bool:
-    """Whether a verified head is shown to be or to continue the pinned one of the same log.
+def follow(old: Checkpoint, head: Checkpoint, root_of: RootOf | None) -> bool:
+    """Whether a verified head is shown to be or to continue the pinned one, `old`, of the same log.
 
     `root_of` gives the root of the log's first entries; None where that cannot be known: then a
     larger head is neither shown to continue the pin nor refused.
 
     Raises:
-        ProofError: another key, an older head, or another history.
+        ProofError: an older head, or another history.
     """
-    if pin.vkey != vkey:
-        raise ProofError(f"{log} was pinned with the key {pin.vkey}, this is another log")
-    old = pin.checkpoint
     if old.size > head.size:
         raise ProofError(
             f"the pinned head has {old.size} entries, this one {head.size}: an older copy, or a"

@@ -150,7 +150,7 @@ class Town:
                     seller.sell(sale.terms.channel, things)
                 await asyncio.sleep(0.01)
             await seller.settle()
-            while any(  # noqa: ASYNC110  # it watches the ledger by the clock
+            while self.left_in_channels() > FUNDED or any(  # noqa: ASYNC110  # by the clock
                 each.side.state is State.FROZEN for each in buyer.channels()
             ):
                 await asyncio.sleep(0.01)
