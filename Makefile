@@ -73,7 +73,7 @@ check: $(VENV)/.developing
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: check $(VENV)/.mosquitto $(VENV)/.chromium
+test: check $(VENV)/.mosquitto $(VENV)/.chromium $(VENV)-oracles/.tried
 	$(BIN)/coverage erase
 	timeout -k 10 1800 $(BIN)/pytest -n 3 --cov --cov-report= --durations=15
 	$(BIN)/coverage report --fail-under=90
