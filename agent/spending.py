@@ -84,13 +84,20 @@ def after(
 ) -> dict[bytes, Spent]:
     """What to hold of every budget after `spend` (amount, at Unix second) was promised.
 
+    It is as late for all of them as any of them has seen: one that meets a payee for the first time
+    while the clock is set back would else give it that day's amount twice.
+
     Raises:
         BudgetError: one of them has not enough left.
     """
     amount, now_s = spend
+    names = [budget.name(terms) for budget in budgets]
+    for budget, name in zip(budgets, names, strict=True):
+        if name in held and budget.period_s:
+            now_s = max(now_s, held[name].period * budget.period_s)
     result: dict[bytes, Spent] = {}
-    for budget in budgets:
-        name, period = budget.name(terms), budget.period(now_s)
+    for budget, name in zip(budgets, names, strict=True):
+        period = budget.period(now_s)
         spent = held.get(name, Spent(period, 0)).now(period)
         budget.check(terms, spent.amount, amount)
         result[name] = Spent(spent.period, spent.amount + amount)

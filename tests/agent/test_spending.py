@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from market import STRANGER, terms
 
@@ -65,6 +65,7 @@ def test_a_certificate_is_a_budget(limits: Limits, budget: Budget) -> None:
 @given(
     spends=st.lists(st.tuples(st.integers(0, 50), st.integers(0, 5 * DAY_S), st.booleans())),
 )
+@example(spends=[(0, DAY_S, False), (11, 0, True), (50, DAY_S, True)])  # a first payee, clock back
 def test_whatever_is_asked_no_period_spends_more_than_its_budget(
     spends: list[tuple[int, int, bool]],
 ) -> None:
